@@ -1,0 +1,193 @@
+// Package columns holds rows by column: the one form in which records travel from the parser to the files.
+//
+// A Table is filled a row at a time, and emptied as a whole; its memory is kept for the next filling, so that a
+// steady stream of rows allocates nothing. The package knows no format, no schema source and no file.
+package columns
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Type is the type of a column's values, by the names that Glue and Athena users know.
+type Type uint8
+
+// The types of a column.
+const (
+	String    Type = iota // UTF-8 text
+	Int64                 // Athena's bigint
+	Double                // IEEE 754, 64 bits
+	Boolean               //
+	Timestamp             // milliseconds since 1970-01-01 UTC
+)
+
+var typeNames = [...]string{"string", "int64", "double", "boolean", "timestamp"}
+
+func (t Type) String() string { return typeNames[t] }
+
+// MarshalText gives the type's name, so that a schema reads well as JSON.
+func (t Type) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// UnmarshalText is the inverse of MarshalText.
+func (t *Type) UnmarshalText(text []byte) error {
+	i := slices.Index(typeNames[:], string(text))
+	if i < 0 {
+		return fmt.Errorf("no such column type: %q; the types are %v", text, typeNames)
+	}
+	*t = Type(i)
+	return nil
+}
+
+// Field describes a column. A required one never holds a null.
+type Field struct {
+	Name     string `json:"name"`
+	Type     Type   `json:"type"`
+	Required bool   `json:"required,omitempty"`
+}
+
+// Column holds the values of one field, one per row. Where Valid is false the row's value is null, and its place in
+// the value slice holds a zero. Readers may use the slices directly; only the methods change them.
+type Column struct {
+	Field
+	Valid   []bool
+	Ints    []int64   // Int64 and Timestamp
+	Doubles []float64 // Double
+	Bools   []bool    // Boolean
+	Text    []byte    // String: the values one after the other,
+	Ends    []uint32  // and where each ends in Text
+}
+
+// Len is the number of rows the column holds.
+func (c *Column) Len() int { return len(c.Valid) }
+
+// AppendInt adds a value to an Int64 or Timestamp column.
+func (c *Column) AppendInt(v int64) {
+	c.Valid = append(c.Valid, true)
+	c.Ints = append(c.Ints, v)
+}
+
+// AppendDouble adds a value to a Double column.
+func (c *Column) AppendDouble(v float64) {
+	c.Valid = append(c.Valid, true)
+	c.Doubles = append(c.Doubles, v)
+}
+
+// AppendBool adds a value to a Boolean column.
+func (c *Column) AppendBool(v bool) {
+	c.Valid = append(c.Valid, true)
+	c.Bools = append(c.Bools, v)
+}
+
+// AppendText adds a copy of v to a String column.
+func (c *Column) AppendText(v []byte) {
+	c.Valid = append(c.Valid, true)
+	c.Text = append(c.Text, v...)
+	c.Ends = append(c.Ends, uint32(len(c.Text)))
+}
+
+// AppendString adds v to a String column.
+func (c *Column) AppendString(v string) {
+	c.Valid = append(c.Valid, true)
+	c.Text = append(c.Text, v...)
+	c.Ends = append(c.Ends, uint32(len(c.Text)))
+}
+
+// AppendNull adds a row without a value.
+func (c *Column) AppendNull() {
+	c.Valid = append(c.Valid, false)
+	switch c.Type {
+	case String:
+		c.Ends = append(c.Ends, uint32(len(c.Text)))
+	case Int64, Timestamp:
+		c.Ints = append(c.Ints, 0)
+	case Double:
+		c.Doubles = append(c.Doubles, 0)
+	case Boolean:
+		c.Bools = append(c.Bools, false)
+	}
+}
+
+// TextAt is the value of a String column in a row; it is part of the column's memory.
+func (c *Column) TextAt(row int) []byte {
+	start := uint32(0)
+	if row > 0 {
+		start = c.Ends[row-1]
+	}
+	return c.Text[start:c.Ends[row]]
+}
+
+// Truncate drops all rows from the given one on.
+func (c *Column) Truncate(rows int) {
+	if rows >= len(c.Valid) {
+		return
+	}
+	c.Valid = c.Valid[:rows]
+	switch c.Type {
+	case String:
+		c.Ends = c.Ends[:rows]
+		end := uint32(0)
+		if rows > 0 {
+			end = c.Ends[rows-1]
+		}
+		c.Text = c.Text[:end]
+	case Int64, Timestamp:
+		c.Ints = c.Ints[:rows]
+	case Double:
+		c.Doubles = c.Doubles[:rows]
+	case Boolean:
+		c.Bools = c.Bools[:rows]
+	}
+}
+
+// size is the number of bytes that the column's values take in memory.
+func (c *Column) size() int {
+	return len(c.Valid) + 8*len(c.Ints) + 8*len(c.Doubles) + len(c.Bools) + len(c.Text) + 4*len(c.Ends)
+}
+
+// Table is a list of columns of equal length. It is not safe for concurrent use.
+type Table struct {
+	Columns []Column
+	rows    int
+}
+
+// NewTable makes an empty table with the given fields.
+func NewTable(fields []Field) *Table {
+	t := &Table{Columns: make([]Column, len(fields))}
+	for i, f := range fields {
+		t.Columns[i].Field = f
+	}
+	return t
+}
+
+// Rows is the number of finished rows.
+func (t *Table) Rows() int { return t.rows }
+
+// Size is the number of bytes that the values take in memory.
+func (t *Table) Size() int {
+	n := 0
+	for i := range t.Columns {
+		n += t.Columns[i].size()
+	}
+	return n
+}
+
+// EndRow finishes a row: every column that was given no value for it becomes null.
+func (t *Table) EndRow() {
+	t.rows++
+	for i := range t.Columns {
+		if c := &t.Columns[i]; len(c.Valid) < t.rows {
+			c.AppendNull()
+		}
+	}
+}
+
+// DropRow takes back what was given to the row that is not finished.
+func (t *Table) DropRow() { t.Truncate(t.rows) }
+
+// Truncate drops all rows from the given one on, and what was given to an unfinished row.
+func (t *Table) Truncate(rows int) {
+	t.rows = min(t.rows, rows)
+	for i := range t.Columns {
+		t.Columns[i].Truncate(t.rows)
+	}
+}

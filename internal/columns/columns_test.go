@@ -1,0 +1,80 @@
+package columns
+
+import (
+	"encoding/json"
+	"testing"
+)
+
+func TestTableKeepsColumnsInStep(t *testing.T) {
+	table := NewTable([]Field{{Name: "a", Type: String}, {Name: "b", Type: Int64}, {Name: "c", Type: Double}, {Name: "d", Type: Boolean}, {Name: "e", Type: Timestamp}})
+	a, b, c, d, e := &table.Columns[0], &table.Columns[1], &table.Columns[2], &table.Columns[3], &table.Columns[4]
+
+	a.AppendString("one")
+	b.AppendInt(1)
+	table.EndRow()
+	c.AppendDouble(2.5)
+	d.AppendBool(true)
+	e.AppendInt(3)
+	table.EndRow()
+	a.AppendText([]byte("three"))
+	table.DropRow()
+	a.AppendText([]byte("four"))
+	table.EndRow()
+
+	if table.Rows() != 3 {
+		t.Fatalf("rows: %d, want 3", table.Rows())
+	}
+	for i := range table.Columns {
+		if n := table.Columns[i].Len(); n != 3 {
+			t.Errorf("column %s holds %d rows, want 3", table.Columns[i].Name, n)
+		}
+	}
+	if got := string(a.TextAt(0)) + "," + string(a.TextAt(1)) + "," + string(a.TextAt(2)); got != "one,,four" {
+		t.Errorf("texts: %s", got)
+	}
+	if a.Valid[1] || !c.Valid[1] || c.Doubles[1] != 2.5 || !d.Bools[1] || e.Ints[1] != 3 {
+		t.Errorf("second row: %+v", table.Columns)
+	}
+	if table.Size() == 0 {
+		t.Error("a filled table has no size")
+	}
+	table.Truncate(1)
+	if table.Rows() != 1 || string(a.Text) != "one" || b.Len() != 1 || c.Len() != 1 {
+		t.Errorf("after Truncate(1): %+v", table.Columns)
+	}
+	table.Truncate(0)
+	if table.Size() != 0 {
+		t.Errorf("an empty table has size %d", table.Size())
+	}
+}
+
+func TestRefillingAllocatesNothing(t *testing.T) {
+	table := NewTable([]Field{{Name: "a", Type: String}, {Name: "b", Type: Int64}, {Name: "c", Type: Double}})
+	value := []byte("value")
+	fill := func() {
+		table.Truncate(0)
+		for range 100 {
+			table.Columns[0].AppendText(value)
+			table.Columns[1].AppendInt(1)
+			table.EndRow()
+		}
+	}
+	fill()
+	if n := testing.AllocsPerRun(10, fill); n != 0 {
+		t.Errorf("refilling a table allocates %v times", n)
+	}
+}
+
+func TestTypesReadAsTheirNames(t *testing.T) {
+	text, err := json.Marshal(Field{Name: "at", Type: Timestamp})
+	if err != nil || string(text) != `{"name":"at","type":"timestamp"}` {
+		t.Errorf("%s, %v", text, err)
+	}
+	var f Field
+	if err := json.Unmarshal([]byte(`{"name":"x","type":"decimal"}`), &f); err == nil {
+		t.Error("an unknown type is accepted")
+	}
+	if err := json.Unmarshal(text, &f); err != nil || f.Type != Timestamp {
+		t.Errorf("%+v, %v", f, err)
+	}
+}
