@@ -1,0 +1,147 @@
+package transform
+
+import (
+	"math"
+	"strconv"
+)
+
+// number is a number as it was read: mantissa * 10^exponent, where the mantissa is complete up to 19 digits.
+type number struct {
+	literal  []byte
+	mantissa uint64
+	digits   int // the significant ones: all from the first that is not zero
+	exponent int
+	negative bool
+	integer  bool // neither a fraction nor an exponent
+}
+
+// maxExponent bounds the exponent that is read from a literal: beyond it every mantissa that fits a payload is out of
+// the range of a double.
+const maxExponent = 1 << 30
+
+// number reads a number.
+func (s *scanner) number(pos int) (n number, end int) {
+	data, start := s.data, pos
+	if pos < len(data) && data[pos] == '-' {
+		n.negative = true
+		pos++
+	}
+	first := pos
+	for pos < len(data) && data[pos]-'0' <= 9 {
+		n.mantissa = n.mantissa*10 + uint64(data[pos]-'0')
+		pos++
+	}
+	switch {
+	case pos == first:
+		return n, s.unexpected(pos, "a value")
+	case data[first] != '0':
+		n.digits = pos - first
+	case pos > first+1:
+		return n, s.unexpected(first+1, "no digit after a leading zero")
+	}
+	n.integer = true
+	if pos < len(data) && (data[pos] == '.' || data[pos]|0x20 == 'e') {
+		if pos = s.inexact(&n, pos); pos < 0 {
+			return n, -1
+		}
+	}
+	n.literal = data[start:pos]
+	return n, pos
+}
+
+// inexact reads the fraction and the exponent of a number.
+func (s *scanner) inexact(n *number, pos int) int {
+	data := s.data
+	n.integer = false
+	if data[pos] == '.' {
+		pos++
+		first := pos
+		for ; pos < len(data) && data[pos]-'0' <= 9; pos++ {
+			c := data[pos] - '0'
+			n.mantissa = n.mantissa*10 + uint64(c)
+			if n.digits > 0 || c != 0 {
+				n.digits++
+			}
+		}
+		if pos == first {
+			return s.unexpected(pos, "a digit after the decimal point")
+		}
+		n.exponent = first - pos
+	}
+	if pos >= len(data) || data[pos]|0x20 != 'e' {
+		return pos
+	}
+	pos++
+	negative := false
+	if pos < len(data) && (data[pos] == '+' || data[pos] == '-') {
+		negative = data[pos] == '-'
+		pos++
+	}
+	first, exponent := pos, 0
+	for ; pos < len(data) && data[pos]-'0' <= 9; pos++ {
+		exponent = min(exponent*10+int(data[pos]-'0'), maxExponent)
+	}
+	if pos == first {
+		return s.unexpected(pos, "a digit in the exponent")
+	}
+	if negative {
+		exponent = -exponent
+	}
+	n.exponent += exponent
+	return pos
+}
+
+// int64 gives the value of an integer that fits.
+func (n *number) int64() (v int64, fits bool) {
+	if !n.integer || n.digits > 19 {
+		return 0, false
+	}
+	if n.negative {
+		return -int64(n.mantissa), n.mantissa <= -math.MinInt64
+	}
+	return int64(n.mantissa), n.mantissa <= math.MaxInt64
+}
+
+func (n *number) negativeZero() bool { return n.negative && n.digits == 0 }
+
+// powers of ten that a double holds exactly
+var powers = [...]float64{
+	1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
+	1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+}
+
+// maxDigits is the number of significant digits that every double within its normal range keeps.
+const maxDigits = 15
+
+// minNormal is the least double of full precision.
+const minNormal = 0x1p-1022
+
+// double gives the nearest double, if there is a finite one, and whether all digits can be got back from it.
+func (n *number) double() (v float64, finite, exact bool) {
+	switch {
+	case n.digits == 0:
+		v = 0
+	case n.digits > maxDigits:
+		return n.parse()
+	case n.exponent == 0:
+		v = float64(n.mantissa)
+	case -22 <= n.exponent && n.exponent < 0:
+		v = float64(n.mantissa) / powers[-n.exponent] // both are exact, so that the one rounding is the right one
+	case 0 < n.exponent && n.exponent <= 22:
+		v = float64(n.mantissa) * powers[n.exponent]
+	default:
+		return n.parse()
+	}
+	if n.negative {
+		v = math.Copysign(v, -1)
+	}
+	return v, true, true
+}
+
+func (n *number) parse() (v float64, finite, exact bool) {
+	v, err := strconv.ParseFloat(string(n.literal), 64)
+	if err != nil { // out of range, as the syntax is right
+		return 0, false, false
+	}
+	return v, true, n.digits <= maxDigits && math.Abs(v) >= minNormal
+}
