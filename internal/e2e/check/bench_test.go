@@ -36,8 +36,8 @@ func BenchmarkExact(b *testing.B) {
 		}
 		b.ReportMetric(time.Since(start).Seconds(), "s/exact")
 		start = time.Now()
-		if err := output.SameInBoth(duck, Arrow); err != nil {
-			b.Fatal(err)
+		if rows, err := output.SameInBoth(duck, Arrow); err != nil || rows != count {
+			b.Fatal(rows, err)
 		}
 		b.ReportMetric(time.Since(start).Seconds(), "s/same")
 	}
