@@ -33,7 +33,7 @@ func (s *scanner) unexpected(pos int, wanted string) int {
 	return s.fail(CodeInvalidJSON, pos, wanted)
 }
 
-func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t' }
+func isSpace(c byte) bool { return c <= ' ' && (c == ' ' || c == '\n' || c == '\r' || c == '\t') }
 
 func (s *scanner) space(pos int) int {
 	for pos < len(s.data) && isSpace(s.data[pos]) {
