@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -255,18 +256,16 @@ func checkValue(t *testing.T, c *columns.Column, row int, raw, rescued []byte) {
 	}
 }
 
-// FuzzTime holds parseTime against the standard library, which takes more than ISO 8601 as we have it.
+// FuzzTime holds parseTime against the form, and against the standard library for the calendar.
 func FuzzTime(f *testing.F) {
-	for _, s := range []string{"2024-01-02T03:04:05Z", "0000-01-01T00:00:00.1+00:00", "9999-12-31T23:59:59.999-23:59", "2000-02-29T12:00:00.12+05:30", "1900-02-29T00:00:00Z"} {
+	for _, s := range []string{"2024-01-02T03:04:05Z", "0000-01-01T00:00:00.1+00:00", "9999-12-31T23:59:59.999-23:59", "2000-02-29T12:00:00.12+05:30", "1900-02-29T00:00:00Z", "2024-01-01T0:00:00Z"} {
 		f.Add(s)
 	}
+	form := regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
 	f.Fuzz(func(t *testing.T, text string) {
 		ms, ok := parseTime([]byte(text))
 		want, err := time.Parse(time.RFC3339Nano, text)
-		strict := err == nil && !strings.Contains(text, ",") && want.UTC().Year() >= 0 && want.UTC().Year() <= 9999
-		if point := strings.IndexByte(text, '.'); point >= 0 && strict {
-			strict = strings.IndexAny(text[point:], "Z+-") <= 4
-		}
+		strict := err == nil && form.MatchString(text) && want.UTC().Year() >= 0 && want.UTC().Year() <= 9999
 		if ok != strict || ok && ms != want.UnixMilli() {
 			t.Fatalf("%q: got %d, %v; want %v, %v", text, ms, ok, want, err)
 		}
@@ -303,6 +302,38 @@ func FuzzNumber(f *testing.F) {
 			if back, _ := s.number(0); back.mantissa != n.mantissa || back.exponent != n.exponent {
 				t.Fatalf("%q: %s is what a double keeps", text, s.data)
 			}
+		}
+	})
+}
+
+// TestTimeOfEveryDay compares a time of each day of the calendar with the standard library.
+func TestTimeOfEveryDay(t *testing.T) {
+	day := time.Date(0, 1, 1, 13, 14, 15, 167e6, time.UTC)
+	for ; day.Year() <= 9999; day = day.AddDate(0, 0, 1) {
+		text := day.Format("2006-01-02T15:04:05.000Z07:00")
+		if ms, ok := parseTime([]byte(text)); !ok || ms != day.UnixMilli() {
+			t.Fatalf("%s: got %d, %v; want %d", text, ms, ok, day.UnixMilli())
+		}
+	}
+}
+
+// FuzzNeighbours puts any bytes between two good lines, which must stay rows.
+func FuzzNeighbours(f *testing.F) {
+	for _, s := range []string{``, `{`, `[`, `{"a":`, "{\"a\":[\n", "  {\"a\":\n    [", `"`, `{"a":"`, "\\", `{"a":1}}`, "\xff", `]`, nested(65), "{\"a\":\n1,\n", "\r"} {
+		f.Add([]byte(s))
+	}
+	first, last := `{"n":"first"}`, `{"n":"last"}`
+	f.Fuzz(func(t *testing.T, middle []byte) {
+		payload := first + "\n" + string(middle) + "\n" + last
+		out := decode(schemaOf("n:string"), payload)
+		checkOutput(t, out, []byte(payload))
+		n := len(out.Places)
+		if n < 2 || out.Places[0] != 0 || int(out.Places[n-1]) != out.Lines-1 {
+			t.Fatalf("%q: rows at %v of %d lines", payload, out.Places, out.Lines)
+		}
+		c := &out.Table.Columns[0]
+		if got := string(c.TextAt(0)) + " " + string(c.TextAt(n-1)); got != "first last" {
+			t.Fatalf("%q: %s", payload, got)
 		}
 	})
 }
