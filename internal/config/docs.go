@@ -1,0 +1,118 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+)
+
+const docsHead = `# Configuration
+
+This page is made by ` + "`sluice config --docs`" + `.
+
+A setting is taken from, the later the stronger: its default, the YAML file that ` + "`--config` or `SLUICE_CONFIG`" + ` names, the
+environment, a flag. Each has all of these, and its names follow from one another: ` + "`SLUICE_FLUSH_BYTES`" + ` in the environment,
+` + "`flush_bytes:` in the file, `--flush-bytes`" + ` as a flag. An empty value is no value. An unknown name is an error that offers the
+nearest known one; the names that Kubernetes injects beside a service called sluice (` + "`SLUICE_SERVICE_*`, `SLUICE_PORT*`" + `) are passed over.
+
+Durations are Go's (` + "`90s`, `5m`" + `). Sizes are bytes, or take ` + "`KiB`, `MiB`, `GiB`, `KB`, `MB`, `GB`" + `. Strings of the file may hold
+` + "`${VAR}`, `${VAR:-default}`, `${VAR:?message}`, and `$$`" + ` for a dollar sign.
+
+` + "`sluice validate` prints every fault at once. `sluice config`" + ` prints the effective configuration, each value with where it came from.
+
+## Settings
+
+`
+
+const docsDetectors = `
+## Detectors
+
+Each detector that ` + "`SLUICE_ANOMALY_DETECTORS`" + ` names has the settings below. Names are lower-case letters, digits and ` + "`_`" + `; in the
+environment they are upper-case. These say the same, for a detector called ` + "`source_rate`" + `:
+
+` + "```yaml" + `
+anomaly:
+  detectors:
+    source_rate:
+      kind: rate
+      key: [sourceip]
+      window: 10m
+` + "```" + `
+
+` + "```sh" + `
+SLUICE_ANOMALY_DETECTORS=source_rate
+SLUICE_ANOMALY_SOURCE_RATE_KIND=rate
+SLUICE_ANOMALY_SOURCE_RATE_KEY=sourceip
+SLUICE_ANOMALY_SOURCE_RATE_WINDOW=10m
+` + "```" + `
+
+` + "```sh" + `
+sluice run --anomaly-detectors source_rate --anomaly-source-rate-kind rate \
+  --anomaly-source-rate-key sourceip --anomaly-source-rate-window 10m
+` + "```" + `
+
+Where several sources name detectors, the strongest says which of them run.
+
+`
+
+const docsAWS = `
+## AWS
+
+Credentials, region and endpoints are the SDK's own: ` + "`AWS_REGION`, `AWS_PROFILE`, `AWS_ENDPOINT_URL_KINESIS`, `AWS_ENDPOINT_URL_DYNAMODB`,\n`AWS_ENDPOINT_URL_S3`" + ` and so on. With an S3 endpoint set, objects are addressed by path. An endpoint over plain http is refused
+unless it is on this machine or ` + "`SLUICE_ALLOW_INSECURE_ENDPOINTS`" + ` is true.
+`
+
+// Docs is the reference of all settings, in Markdown.
+func Docs() []byte {
+	var out bytes.Buffer
+	out.WriteString(docsHead)
+	out.WriteString("| environment | file | flag | default | meaning |\n|---|---|---|---|---|\n")
+	for _, k := range keys() {
+		inFile := "`" + yamlPath(k.name) + "`"
+		if k.name == configKey {
+			inFile = ""
+		}
+		fmt.Fprintf(&out, "| `%s%s` | %s | `--%s` | %s | %s |\n",
+			envPrefix, k.name, inFile, flagName(k.name), docDefault(k), k.doc)
+	}
+	out.WriteString(docsDetectors)
+	out.WriteString("| environment | file | flag | default | meaning |\n|---|---|---|---|---|\n")
+	for _, k := range detectorKeys() {
+		fmt.Fprintf(&out, "| `%sANOMALY_<NAME>_%s` | `%s` | `--anomaly-<name>-%s` | %s | %s |\n",
+			envPrefix, k.name, yamlKey(k.name), flagName(k.name), docDefault(k), k.doc)
+	}
+	out.WriteString(docsAWS)
+	return out.Bytes()
+}
+
+func docDefault[T any](k key[T]) string {
+	switch {
+	case k.def != "":
+		return "`" + k.def + "`"
+	case k.required:
+		return "required"
+	}
+	return k.note
+}
+
+// Usage lists the flags of all settings, for a terminal.
+func Usage() string {
+	var out strings.Builder
+	item := func(flag, def, doc string) {
+		fmt.Fprintf(&out, "  --%s\n        %s (%s)\n", flag, strings.ReplaceAll(doc, "`", ""), strings.ReplaceAll(def, "`", ""))
+	}
+	for _, k := range keys() {
+		item(flagName(k.name), usageDefault(k), k.doc)
+	}
+	for _, k := range detectorKeys() {
+		item("anomaly-<name>-"+flagName(k.name), usageDefault(k), k.doc)
+	}
+	return out.String()
+}
+
+func usageDefault[T any](k key[T]) string {
+	if k.required && k.def == "" {
+		return "required"
+	}
+	return "default: " + docDefault(k)
+}

@@ -1,0 +1,46 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// checkEndpoints refuses AWS endpoints whose traffic others could read: plain http that leaves the machine. Link-local
+// addresses leave it too.
+func (l *loader) checkEndpoints() {
+	if strings.EqualFold(l.environ["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"], "true") {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.environ)) {
+		value := l.environ[name]
+		if name != "AWS_ENDPOINT_URL" && !strings.HasPrefix(name, "AWS_ENDPOINT_URL_") || value == "" {
+			continue
+		}
+		endpoint, err := url.Parse(value)
+		switch {
+		case err != nil || endpoint.Host == "" || endpoint.Scheme != "http" && endpoint.Scheme != "https":
+			// The value may hold a password, and so may url.Parse's error.
+			l.faults = append(l.faults, Fault{name, sourceEnv, "want a URL such as https://host or http://localhost:4566"})
+		case insecure(endpoint) && !l.config.AllowInsecureEndpoints:
+			l.faults = append(l.faults, Fault{name, sourceEnv, fmt.Sprintf(
+				"%s would be reached over plain http; use https, or set SLUICE_ALLOW_INSECURE_ENDPOINTS=true", endpoint.Host)})
+		}
+	}
+}
+
+// insecure tells whether what is sent to the endpoint can be read outside of this machine.
+func insecure(endpoint *url.URL) bool {
+	if endpoint.Scheme == "https" {
+		return false
+	}
+	host := strings.ToLower(endpoint.Hostname())
+	if host == "localhost" {
+		return false
+	}
+	address, err := netip.ParseAddr(host)
+	return err != nil || !address.Unmap().IsLoopback()
+}

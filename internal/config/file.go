@@ -1,0 +1,226 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxFile bounds the file; more than this is not a configuration.
+const maxFile = 1 << 20
+
+// fileReader collects the settings of one YAML file.
+type fileReader struct {
+	*loader
+	path    string
+	entries []entry
+}
+
+// file reads the settings of the YAML file, if one is named.
+func (l *loader) file(named setting) []entry {
+	if named.text == "" {
+		return nil
+	}
+	fault := func(message string) {
+		l.faults = append(l.faults, Fault{Key: envPrefix + configKey, Source: named.source, Message: message})
+	}
+	content, err := l.readFile(named.text)
+	if err != nil {
+		fault(fmt.Sprintf("cannot read the file: %v", err))
+		return nil
+	}
+	if len(content) > maxFile {
+		fault(fmt.Sprintf("%s is larger than 1 MiB and cannot be a configuration", named.text))
+		return nil
+	}
+	var document yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(content))
+	if err := decoder.Decode(&document); err != nil {
+		if !errors.Is(err, io.EOF) { // an empty file sets nothing
+			fault(fmt.Sprintf("%s: %v", named.text, err))
+		}
+		return nil
+	}
+	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		fault(fmt.Sprintf("%s: want one YAML document", named.text))
+		return nil
+	}
+	r := fileReader{loader: l, path: named.text}
+	r.top(document.Content[0])
+	return r.entries
+}
+
+func (r *fileReader) source(n *yaml.Node) string {
+	return "file " + r.path + ":" + strconv.Itoa(n.Line)
+}
+
+func (r *fileReader) fault(key string, n *yaml.Node, message string) {
+	r.faults = append(r.faults, Fault{Key: key, Source: r.source(n), Message: message})
+}
+
+func (r *fileReader) top(n *yaml.Node) {
+	r.each("", n, func(name string, value *yaml.Node) {
+		upper := strings.ToUpper(name)
+		switch {
+		case name == "anomaly":
+			r.anomaly(value)
+		case upper == configKey:
+			r.fault(name, value, "a file cannot name another file; use --config or SLUICE_CONFIG")
+		case strings.HasPrefix(upper, "ANOMALY_"):
+			r.fault(name, value, "detectors are written as a map: anomaly: {detectors: {NAME: {kind: rate, ...}}}")
+		case name != yamlKey(upper):
+			r.fault(name, value, "there is no such setting; did you mean "+yamlKey(upper)+"?")
+		default:
+			r.value(upper, name, value)
+		}
+	})
+}
+
+func (r *fileReader) anomaly(n *yaml.Node) {
+	r.each("anomaly", n, func(name string, value *yaml.Node) {
+		if name != "detectors" {
+			r.fault("anomaly."+name, value, "there is no such setting; did you mean anomaly.detectors?")
+			return
+		}
+		const path = "anomaly.detectors"
+		var names []string
+		r.each(path, value, func(detector string, settings *yaml.Node) {
+			if _, err := detectorName(detector); err != nil {
+				r.fault(path+"."+detector, settings, err.Error())
+				return
+			}
+			names = append(names, detector)
+			r.detector(path+"."+detector, detector, settings)
+		})
+		r.entries = append(r.entries, entry{detectorsKey, path, setting{strings.Join(names, ","), r.source(value)}})
+	})
+}
+
+func (r *fileReader) detector(path, detector string, n *yaml.Node) {
+	var known []string
+	for _, k := range r.detectorKeys {
+		known = append(known, yamlKey(k.name))
+	}
+	r.each(path, n, func(name string, value *yaml.Node) {
+		for _, k := range known {
+			if k == name {
+				r.value(detectorSetting(detector, strings.ToUpper(name)), path+"."+name, value)
+				return
+			}
+		}
+		message := "there is no such setting"
+		if near := nearest(name, known); near != "" {
+			message += "; did you mean " + near + "?"
+		}
+		r.fault(path+"."+name, value, message)
+	})
+}
+
+// each calls f for the entries of a mapping, and finds fault with what is none. No value at all is an empty mapping.
+func (r *fileReader) each(path string, n *yaml.Node, f func(name string, value *yaml.Node)) {
+	n = resolved(n)
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+		return
+	}
+	if path == "" {
+		path = envPrefix + configKey
+	}
+	if n.Kind != yaml.MappingNode {
+		r.fault(path, n, "want a map of settings")
+		return
+	}
+	seen := make(map[string]bool)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		name := n.Content[i].Value
+		if n.Content[i].Kind != yaml.ScalarNode || name == "" {
+			r.fault(path, n.Content[i], "want names of settings as the keys of the map")
+			continue
+		}
+		if seen[name] {
+			r.fault(name, n.Content[i], "is written twice")
+			continue
+		}
+		seen[name] = true
+		f(name, n.Content[i+1])
+	}
+}
+
+// value takes a scalar, or a sequence of scalars where the setting is a list, which is checked with the value.
+func (r *fileReader) value(name, written string, n *yaml.Node) {
+	n = resolved(n)
+	items := []*yaml.Node{n}
+	if n.Kind == yaml.SequenceNode {
+		if !r.isList(name) {
+			r.fault(written, n, "want one value, not a list")
+			return
+		}
+		items = n.Content
+	}
+	texts := make([]string, len(items))
+	for i, item := range items {
+		item = resolved(item)
+		if item.Kind != yaml.ScalarNode {
+			r.fault(written, item, "want a value, not a map or a list")
+			return
+		}
+		text, err := r.scalar(item)
+		if err == nil && n.Kind == yaml.SequenceNode && (text == "" || strings.Contains(text, ",")) {
+			err = errors.New("an item of a list is not empty and has no comma")
+		}
+		if err != nil {
+			r.fault(written, item, err.Error())
+			return
+		}
+		texts[i] = text
+	}
+	r.entries = append(r.entries, entry{name, written, setting{strings.Join(texts, ","), r.source(n)}})
+}
+
+func (r *fileReader) isList(name string) bool {
+	for _, k := range r.detectorKeys {
+		if k.kind == kindList && strings.HasPrefix(name, "ANOMALY_") && strings.HasSuffix(name, "_"+k.name) {
+			return true
+		}
+	}
+	return false
+}
+
+// scalar is the text of a value as it was written, with variables expanded in strings.
+func (r *fileReader) scalar(n *yaml.Node) (string, error) {
+	switch n.Tag {
+	case "!!null":
+		return "", nil
+	case "!!str":
+		return expand(n.Value, func(name string) (string, bool) {
+			value, ok := r.environ[name]
+			return value, ok
+		})
+	}
+	return n.Value, nil
+}
+
+func resolved(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode {
+		return n.Alias
+	}
+	return n
+}
+
+// yamlPath is where a setting stands in the file.
+func yamlPath(name string) string {
+	if name == detectorsKey {
+		return "anomaly.detectors"
+	}
+	for _, k := range detectorKeys() {
+		rest, ok := strings.CutSuffix(name, "_"+k.name)
+		if detector, isOne := strings.CutPrefix(rest, "ANOMALY_"); ok && isOne && detector != "" {
+			return "anomaly.detectors." + strings.ToLower(detector) + "." + yamlKey(k.name)
+		}
+	}
+	return yamlKey(name)
+}

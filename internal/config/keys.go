@@ -1,0 +1,235 @@
+package config
+
+import (
+	"strings"
+	"time"
+)
+
+// envPrefix begins every name in the environment.
+const envPrefix = "SLUICE_"
+
+// key is one setting: a line of the table from which everything about it follows. T is what holds the value.
+type key[T any] struct {
+	name     string // in the environment, without SLUICE_ (and, for a detector's, without its ANOMALY_NAME_)
+	kind     kind
+	def      string // default, as it would be written; empty: none, or as note says
+	note     string // what stands in the place of a default in the reference, where def is empty
+	doc      string // Markdown, one line
+	secret   bool   // never printed, not even in a fault
+	required bool
+	set      func(*T, string) error // parses, checks and stores; its errors do not repeat the text
+}
+
+// kind is how a value is written in YAML, and whether its flag may stand without a value.
+type kind uint8
+
+const (
+	kindText kind = iota
+	kindList      // separated by commas, or a YAML sequence
+	kindNumber
+	kindBool
+)
+
+// yamlKey and flagName follow from the name in the environment.
+func yamlKey(name string) string { return strings.ToLower(name) }
+
+func flagName(name string) string { return strings.ToLower(strings.ReplaceAll(name, "_", "-")) }
+
+// keys is the table of settings, in the order of the reference.
+func keys() []key[Config] {
+	const hour = time.Hour
+	return []key[Config]{
+		{
+			name: "STREAM", required: true,
+			doc: "the Kinesis data stream: its name or its ARN",
+			set: into(func(c *Config) *string { return &c.Stream },
+				matching(`[a-zA-Z0-9_.-]{1,128}|arn:aws[a-z-]*:kinesis:[a-z0-9-]+:[0-9]{12}:stream/[a-zA-Z0-9_.-]{1,128}`,
+					"a stream's name (letters, digits, _ . -; at most 128) or its ARN")),
+		},
+		{
+			name: "APP", def: "sluice",
+			doc: "the application: processes with the same name share the stream's shards, as in KCL",
+			set: into(func(c *Config) *string { return &c.App },
+				matching(`[a-zA-Z0-9_.-]{1,128}`, "letters, digits, _ . - (at most 128)")),
+		},
+		{
+			name: "LEASE_TABLE", note: "the application's name",
+			doc: "the DynamoDB table of leases and positions",
+			set: into(func(c *Config) *string { return &c.LeaseTable }, tableName),
+		},
+		{
+			name: "CREATE_TABLE", kind: kindBool, def: "true",
+			doc: "create the lease table (billed on demand) when it is missing",
+			set: into(func(c *Config) *bool { return &c.CreateTable }, parseBool),
+		},
+		{
+			name: "START", def: string(TrimHorizon),
+			doc: "where the shards of the first listing begin: `TRIM_HORIZON`, `LATEST`, or an RFC 3339 time; shards that have a position go on from it",
+			set: into(func(c *Config) *Start { return &c.Start }, parseStart),
+		},
+		{
+			name: "WORKER_ID", note: "host name and a random part",
+			doc: "this process's name among the owners of leases; unique for each process",
+			set: into(func(c *Config) *string { return &c.WorkerID },
+				matching(`[a-zA-Z0-9._:@/-]{1,200}`, "letters, digits, . _ : @ / - (at most 200)")),
+		},
+		{
+			name: "MAX_LEASES", kind: kindNumber, def: "0",
+			doc: "shards that one process takes at most; 0 for no limit",
+			set: into(func(c *Config) *int { return &c.MaxLeases }, integer(0, 10_000)),
+		},
+		{
+			name: "FAILOVER_TIME", def: "10s",
+			doc: "a worker whose heartbeat stands still for so long is taken for dead, and others take its shards",
+			set: into(func(c *Config) *time.Duration { return &c.FailoverTime }, duration(500*time.Millisecond, hour)),
+		},
+		{
+			name: "SHUTDOWN_TIMEOUT", def: "20s",
+			doc: "the time from SIGTERM to the exit, in which what was received is committed",
+			set: into(func(c *Config) *time.Duration { return &c.ShutdownTimeout }, duration(time.Second, hour)),
+		},
+		{
+			name: "FORMAT", def: "json",
+			doc: "the records' format: `json`, one object in a record or several separated by newlines",
+			set: into(func(c *Config) *string { return &c.Format }, oneOf("json")),
+		},
+		{
+			name: "SCHEMA", def: "detect",
+			doc: "the columns and their types: `detect` takes them from the first records and keeps them in the lease table",
+			set: into(func(c *Config) *string { return &c.Schema }, oneOf("detect")),
+		},
+		{
+			name: "BUCKET", required: true,
+			doc: "the S3 bucket of everything written",
+			set: into(func(c *Config) *string { return &c.Bucket }, parseBucket),
+		},
+		{
+			name: "KMS_KEY", note: "none",
+			doc: "the KMS key (its id, its ARN, or `alias/NAME`) with which everything written is encrypted; without it the bucket's own encryption applies",
+			set: into(func(c *Config) *string { return &c.KMSKey },
+				matching(`arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(key|alias)/[a-zA-Z0-9/_-]+|alias/[a-zA-Z0-9/_-]+|mrk-[0-9a-f]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}`,
+					"a KMS key's id, its ARN, or alias/NAME")),
+		},
+		{
+			name: "PREFIX", def: "data/dt=!{timestamp:yyyy-MM-dd}/",
+			doc: "where the data lies: a Firehose prefix expression",
+			set: into(func(c *Config) *string { return &c.Prefix }, objectPrefix),
+		},
+		{
+			name: "ERROR_PREFIX", def: "errors/!{firehose:error-output-type}/dt=!{timestamp:yyyy-MM-dd}/",
+			doc: "where rejected records lie: a Firehose prefix expression",
+			set: into(func(c *Config) *string { return &c.ErrorPrefix }, objectPrefix),
+		},
+		{
+			name: "STATE_PREFIX", def: "_sluice/",
+			doc: "where the detectors' snapshots lie",
+			set: into(func(c *Config) *string { return &c.StatePrefix }, folderPrefix),
+		},
+		{
+			name: "TIMEZONE", def: "UTC",
+			doc: "the time zone of the prefix expressions",
+			set: into(func(c *Config) **time.Location { return &c.Timezone }, parseTimezone),
+		},
+		{
+			name: "COMPRESSION", def: "zstd",
+			doc: "the Parquet files' compression: `zstd`, `snappy`, `gzip` or `none`",
+			set: into(func(c *Config) *string { return &c.Compression }, oneOf("zstd", "snappy", "gzip", "none")),
+		},
+		{
+			name: "FLUSH_BYTES", def: "64MiB",
+			doc: "the size, encoded or estimated, at which a batch ends",
+			set: into(func(c *Config) *int64 { return &c.FlushBytes }, size(4<<10, 1<<30)),
+		},
+		{
+			name: "FLUSH_INTERVAL", def: "60s",
+			doc: "the age at which a batch ends, also when no newer record comes",
+			set: into(func(c *Config) *time.Duration { return &c.FlushInterval }, duration(100*time.Millisecond, 24*hour)),
+		},
+		{
+			name: "MEMORY_LIMIT", note: "70% of the container's or the machine's memory",
+			doc: "reading pauses and batches end early before the process holds so much",
+			set: into(func(c *Config) *int64 { return &c.MemoryLimit }, size(16<<20, 1<<44)),
+		},
+		{
+			name: "ANOMALY_DETECTORS", kind: kindList, note: "none",
+			doc: "names of the anomaly detectors, separated by commas; in the file they are the keys of the map `anomaly: {detectors: {...}}`",
+			set: func(*Config, string) error { return nil }, // made of several settings: see detectors
+		},
+		{
+			name: "HTTP_ADDR", def: "127.0.0.1:9464",
+			doc: "the address of `/metrics`, `/healthz` and `/readyz`; `off` for none",
+			set: into(func(c *Config) *string { return &c.HTTPAddr }, parseHTTPAddr),
+		},
+		{
+			name: "LOG", note: "`text` on a terminal, `json` elsewhere",
+			doc: "the form of the log on standard error: `json` or `text`",
+			set: into(func(c *Config) *string { return &c.Log }, oneOf("json", "text")),
+		},
+		{
+			name: "LOG_LEVEL", def: "info",
+			doc: "the least level that is logged: `debug`, `info`, `warn` or `error`",
+			set: into(func(c *Config) *string { return &c.LogLevel }, oneOf("debug", "info", "warn", "error")),
+		},
+		{
+			name: "ALLOW_INSECURE_ENDPOINTS", kind: kindBool, def: "false",
+			doc: "allow AWS endpoints over plain http that are not on this machine",
+			set: into(func(c *Config) *bool { return &c.AllowInsecureEndpoints }, parseBool),
+		},
+		{
+			name: configKey, note: "none",
+			doc: "the YAML file; itself not a key of it",
+			set: func(*Config, string) error { return nil }, // read before everything else
+		},
+	}
+}
+
+// configKey names the file; it is the one setting that the file cannot have.
+const configKey = "CONFIG"
+
+var tableName = matching(`[a-zA-Z0-9_.-]{3,255}`, "a table's name: 3 to 255 letters, digits, _ . -")
+
+// detectorKeys is the table of a detector's settings.
+func detectorKeys() []key[Detector] {
+	return []key[Detector]{
+		{
+			name: "KIND", required: true,
+			doc: "`rate`: how improbable a key's count in the window is, given what the other keys show",
+			set: into(func(d *Detector) *string { return &d.Kind }, oneOf("rate")),
+		},
+		{
+			name: "KEY", kind: kindList, note: "none: one key for all",
+			doc: "the columns, separated by commas, whose values are told apart",
+			set: into(func(d *Detector) *[]string { return &d.Key }, columnList),
+		},
+		{
+			name: "WINDOW", def: "5m",
+			doc: "the rolling window",
+			set: into(func(d *Detector) *time.Duration { return &d.Window }, duration(time.Second, 31*24*time.Hour)),
+		},
+		{
+			name: "THRESHOLD", kind: kindNumber, note: "by kind",
+			doc: "the score from which a record is abnormal; scores are in [0,1]",
+			set: into(func(d *Detector) **float64 { return &d.Threshold }, optional(share)),
+		},
+		{
+			name: "MIN_COUNT", kind: kindNumber, note: "by kind",
+			doc: "fewer observations than this are never flagged",
+			set: into(func(d *Detector) **int64 { return &d.MinCount }, optional(integer[int64](0, 1e12))),
+		},
+		{
+			name: "MAX_KEYS", kind: kindNumber, def: "100000",
+			doc: "the most keys that are remembered; evictions are counted",
+			set: into(func(d *Detector) *int { return &d.MaxKeys }, integer(1, 10_000_000)),
+		},
+		{
+			name: "BASELINE", def: "population",
+			doc: "what a key is compared with: the other keys (`population`), its own past (`self`), or `both`",
+			set: into(func(d *Detector) *string { return &d.Baseline }, oneOf("population", "self", "both")),
+		},
+	}
+}
+
+// detectorSetting is the full name of a detector's setting.
+func detectorSetting(detector, key string) string {
+	return "ANOMALY_" + strings.ToUpper(detector) + "_" + key
+}
