@@ -47,6 +47,7 @@ type Server struct {
 
 	http      *http.Server
 	served    chan error // what Serve ended with
+	transport *http.Transport
 	db        *bbolt.DB
 	temporary string // the folder that Close removes
 	kinesis   *kinesis
@@ -74,7 +75,7 @@ func Start(options Options) (*Server, error) {
 	if options.Addr == "" {
 		options.Addr = "127.0.0.1:0"
 	}
-	s := &Server{calls: map[string]int{}, served: make(chan error, 1)}
+	s := &Server{calls: map[string]int{}, served: make(chan error, 1), transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}}
 	if err := s.open(options); err != nil {
 		return nil, errors.Join(fmt.Errorf("kcltest: %w", err), s.discard())
 	}
@@ -129,6 +130,7 @@ func (s *Server) Close() error {
 	if closed {
 		return nil
 	}
+	s.transport.CloseIdleConnections()
 	err := s.http.Close()
 	if served := <-s.served; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)

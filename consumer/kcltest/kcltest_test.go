@@ -26,18 +26,19 @@ func start(t testing.TB, options kcltest.Options) *kcltest.Server {
 	return server
 }
 
-// client is the SDK's, which does not try again unless options say so.
-func client(url string, options ...func(*kinesis.Options)) *kinesis.Client {
+// client is the SDK's, which does not try again.
+func client(server *kcltest.Server, options ...func(*kinesis.Options)) *kinesis.Client {
 	return kinesis.New(kinesis.Options{
 		Region:       "us-east-1",
-		BaseEndpoint: aws.String(url),
+		BaseEndpoint: aws.String(server.URL),
 		Credentials:  credentials.NewStaticCredentialsProvider("id", "secret", ""),
 		Retryer:      aws.NopRetryer{},
+		HTTPClient:   server.Client(),
 	}, options...)
 }
 
 func TestSmoke(t *testing.T) {
-	c := client(start(t, kcltest.Options{}).URL)
+	c := client(start(t, kcltest.Options{}))
 	ctx := context.Background()
 	if _, err := c.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: aws.String("s"), ShardCount: aws.Int32(2)}); err != nil {
 		t.Fatal(err)

@@ -40,11 +40,12 @@ func (s sequence) position() uint64 { return s.high<<48 | s.mid>>16 }
 func (s sequence) append(dst []byte) []byte {
 	const base = 1e19 // the largest power of ten in 64 bits
 	var digits [57]byte
+	high, mid, low := s.high, s.mid, s.low
 	for end := len(digits); end > 0; end -= 19 {
 		var r uint64
-		s.high, r = bits.Div64(0, s.high, base)
-		s.mid, r = bits.Div64(r, s.mid, base)
-		s.low, r = bits.Div64(r, s.low, base)
+		high, r = bits.Div64(0, high, base)
+		mid, r = bits.Div64(r, mid, base)
+		low, r = bits.Div64(r, low, base)
 		for i := end - 1; i >= end-19; i-- {
 			digits[i] = byte('0' + r%10)
 			r /= 10
