@@ -1,0 +1,397 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+)
+
+// Config is what a Consumer needs. All fields are required unless they say otherwise.
+type Config struct {
+	Stream      string // its name
+	StreamARN   string // optional: names the stream in another account
+	App         string
+	Table       string // DynamoDB table of leases
+	CreateTable bool   // make the table when it is missing
+	Worker      string // unique for each process
+	MaxLeases   int    // 0: no limit
+	Failover    time.Duration
+	Start       Start
+	StatePrefix string   // of the keys of snapshots
+	Prefixes    []string // the literal beginnings of the keys of files: where abandoned uploads are looked for
+
+	// Process handles one shard, from the session's first record until it returns: with nil after the batch that is
+	// Finished, or after Stopping was closed and everything taken was committed; with the error of Session.Commit
+	// or Session.State; or with an error that must stop the whole consumer.
+	Process func(context.Context, *Session) error
+
+	Log     *slog.Logger
+	Observe Observer // optional
+}
+
+// Start says where the shards of the first listing begin: at the oldest record, now, or at a time.
+type Start struct {
+	Latest bool
+	At     time.Time
+}
+
+// Consumer is a worker of a group that shares the shards of a stream. It is used once.
+type Consumer struct {
+	cfg     Config
+	raw     *kinesis.Client // answers for itself; the library's has our answers before it
+	table   *table
+	store   Store
+	observe observer
+	now     func() time.Time
+
+	ctx    context.Context // of the sessions; ends when they are to be abandoned
+	cancel context.CancelCauseFunc
+	fatal  chan error // the first fault that must stop everything
+	nonce  string
+
+	mu       sync.Mutex // guards what follows
+	sessions map[string]*Session
+	armed    map[string]bool // see arm
+	listed   []shardInfo
+	rows     map[string]*lease
+	workers  map[string]heartbeat
+	free     map[string]time.Time // since when each shard is seen without a holder
+	given    map[string]time.Time // when this worker gave a shard back
+	draining bool
+
+	first firstListing // set before the event loop starts
+}
+
+// heartbeat is a worker's counter, and when this worker saw it move, by its own monotonic clock.
+type heartbeat struct {
+	row   workerRow
+	moved time.Time
+}
+
+// New makes a consumer. The clients must not give up too late: an attempt that hangs holds up its shard.
+func New(cfg Config, k *kinesis.Client, d *dynamodb.Client, store Store) *Consumer {
+	c := &Consumer{
+		cfg: cfg, raw: k, store: store, table: &table{client: d, name: cfg.Table}, now: time.Now,
+		observe: observer{cfg.Observe, cfg.Log}, fatal: make(chan error, 1), nonce: fmt.Sprintf("%016x", rand.Uint64()),
+		sessions: map[string]*Session{}, armed: map[string]bool{}, rows: map[string]*lease{}, workers: map[string]heartbeat{},
+		free: map[string]time.Time{}, given: map[string]time.Time{},
+	}
+	if c.observe.Observer == nil {
+		c.observe.Observer = nobody{}
+	}
+	return c
+}
+
+// Run reads the stream until the context ends or a fault makes it impossible to go on. When the context ends, the
+// batches that are open are committed and the shards given back, for at most grace; what is not committed by then is
+// read again by the next holder.
+func (c *Consumer) Run(ctx context.Context, grace time.Duration) error {
+	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	defer c.cancel(errEnded)
+	if err := c.open(ctx); err != nil {
+		return err
+	}
+
+	var keepers sync.WaitGroup
+	keep := func(every time.Duration, what string, do func(context.Context) error) {
+		keepers.Go(func() {
+			for sleep(c.ctx, every/2+rand.N(every)) == nil {
+				switch err := do(c.ctx); {
+				case errors.Is(err, errDuplicateWorker):
+					c.fail(err)
+				case err != nil && c.ctx.Err() == nil:
+					c.observe.retrying("", what, err)
+				case err == nil:
+					c.observe.clear("")
+				}
+			}
+		})
+	}
+	keep(c.cfg.Failover/5, "heartbeat", c.beat)
+	keep(min(c.cfg.Failover/5, 2*time.Second), "look at the leases", c.look)
+	keep(listEvery, "list the shards", c.list)
+	keep(cleanEvery, "clean up", c.clean)
+
+	runner := newRunner(c)
+	if err := runner.Start(); err != nil {
+		return err
+	}
+	var err error
+	select {
+	case err = <-c.fatal:
+	case <-ctx.Done():
+	}
+
+	// Everything stops at once: every session flushes, commits, and gives its shard back.
+	c.drain()
+	stopped := make(chan struct{})
+	go func() { runner.Stop(); close(stopped) }()
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-stopped:
+	case e := <-c.fatal:
+		err = errors.Join(err, e)
+	case <-timer.C:
+		c.cfg.Log.Warn("the time to stop is over; what is not committed is read again by the next holder")
+	}
+	c.cancel(errEnded)
+	keepers.Wait()
+
+	forget, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if e := c.table.forget(forget, c.cfg.Worker, c.nonce); e != nil {
+		c.cfg.Log.Warn("could not take this worker off the table; nobody waits for it after the failover time", "error", e)
+	}
+	return err
+}
+
+const (
+	listEvery  = 10 * time.Second // ListShards allows 100 calls a second for the whole account
+	cleanEvery = 10 * time.Minute
+)
+
+// errDuplicateWorker tells that another process uses this worker's name.
+var errDuplicateWorker = errors.New("another process uses the same worker id; give each its own (SLUICE_WORKER_ID)")
+
+// open finds everything in order, or says what is not.
+func (c *Consumer) open(ctx context.Context) error {
+	if err := c.table.ensure(ctx, c.cfg.CreateTable); err != nil {
+		return err
+	}
+	if err := c.list(ctx); err != nil {
+		return err
+	}
+	if err := c.begun(ctx); err != nil {
+		return err
+	}
+	replaces, err := c.alone(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.table.beat(ctx, workerRow{ID: c.cfg.Worker, Nonce: c.nonce}, replaces, 0, c.now()); err != nil {
+		if errors.Is(err, errCondition) {
+			return errDuplicateWorker
+		}
+		return err
+	}
+	return c.look(ctx)
+}
+
+// alone makes sure that no other process lives under this worker's name, and gives the nonce of one that died.
+func (c *Consumer) alone(ctx context.Context) (replaces string, err error) {
+	seen, ok, err := c.table.worker(ctx, c.cfg.Worker)
+	if err != nil || !ok {
+		return "", err
+	}
+	c.cfg.Log.Info("this worker's name is in the table; looking whether its heart beats", "worker", c.cfg.Worker)
+	if err := sleep(ctx, c.cfg.Failover); err != nil {
+		return "", err
+	}
+	again, ok, err := c.table.worker(ctx, c.cfg.Worker)
+	if err != nil || !ok {
+		return "", err
+	}
+	if again.Heartbeat != seen.Heartbeat {
+		return "", errDuplicateWorker
+	}
+	return again.Nonce, nil
+}
+
+// beat shows the others that this worker lives.
+func (c *Consumer) beat(ctx context.Context) error {
+	c.mu.Lock()
+	row := workerRow{ID: c.cfg.Worker, Nonce: c.nonce, Draining: c.draining}
+	held := len(c.sessions)
+	c.mu.Unlock()
+	err := c.table.beat(ctx, row, "", held, c.now())
+	if errors.Is(err, errCondition) {
+		return errDuplicateWorker
+	}
+	return err
+}
+
+// look refreshes this worker's view of the table, publishes what the dead left, and hands over what is too much.
+func (c *Consumer) look(ctx context.Context) error {
+	rows, workers, err := c.table.scan(ctx)
+	if err != nil {
+		return err
+	}
+	now := c.now()
+	c.mu.Lock()
+	beats := map[string]heartbeat{}
+	for id, row := range workers {
+		beats[id] = heartbeat{row, now}
+		if old, ok := c.workers[id]; ok && old.row.Heartbeat == row.Heartbeat && old.row.Nonce == row.Nonce {
+			beats[id] = old
+		}
+	}
+	c.rows, c.workers = rows, beats
+	v := c.view()
+	for _, s := range c.listed {
+		if !v.free(s.ID) {
+			delete(c.free, s.ID)
+		} else if _, ok := c.free[s.ID]; !ok {
+			c.free[s.ID] = now
+		}
+	}
+	var giveBack *Session
+	if !c.draining && !c.handingOver() {
+		giveBack = c.sessions[v.shouldRelease()]
+	}
+	if giveBack != nil {
+		c.given[giveBack.Shard()] = now
+	}
+	c.mu.Unlock()
+
+	if giveBack != nil {
+		c.cfg.Log.Info("hand over", "shard", giveBack.Shard())
+		giveBack.stop()
+	}
+	return c.publishLeft(ctx, &v)
+}
+
+// handingOver tells whether a session is on its way out already.
+func (c *Consumer) handingOver() bool {
+	for _, s := range c.sessions {
+		select {
+		case <-s.stopping:
+			return true
+		default:
+		}
+	}
+	return false
+}
+
+// publishLeft publishes what the last holders of finished shards committed and did not publish; nobody ever takes
+// these shards again.
+func (c *Consumer) publishLeft(ctx context.Context, v *view) error {
+	for id, l := range v.leases {
+		if !l.Finished || len(l.Pending) == 0 || v.mine[id] || !v.free(id) {
+			continue
+		}
+		l, err := c.table.read(ctx, id)
+		if err != nil || l == nil || len(l.Pending) == 0 {
+			return err
+		}
+		if err := publish(ctx, c.store, l); err != nil {
+			return err
+		}
+		if err := c.table.clear(ctx, id, l.CommitNo, c.now()); err != nil && !errors.Is(err, errCondition) {
+			return err
+		}
+	}
+	return nil
+}
+
+// view is this worker's view, for one decision. The caller holds mu.
+func (c *Consumer) view() view {
+	now := c.now()
+	v := view{me: c.cfg.Worker, maxLeases: c.cfg.MaxLeases, failover: c.cfg.Failover, listed: c.listed, leases: maps.Clone(c.rows),
+		mine: map[string]bool{}, alive: map[string]bool{c.cfg.Worker: true}}
+	for id := range c.sessions {
+		v.mine[id] = true
+	}
+	for id, w := range c.workers {
+		if !w.row.Draining && now.Sub(w.moved) < c.cfg.Failover {
+			v.alive[id] = true
+		}
+	}
+	v.unowned = func(shard string) time.Duration {
+		since, ok := c.free[shard]
+		if !ok {
+			return 0
+		}
+		return now.Sub(since)
+	}
+	v.gave = func(shard string) bool { at, ok := c.given[shard]; return ok && now.Sub(at) < c.cfg.Failover }
+	return v
+}
+
+// list refreshes the listing of the stream's shards. An empty one is not believed.
+func (c *Consumer) list(ctx context.Context) error {
+	var found []shardInfo
+	in := &kinesis.ListShardsInput{StreamName: c.streamID().name, StreamARN: c.cfg.arn()}
+	for {
+		out, err := c.raw.ListShards(ctx, in)
+		var missing *types.ResourceNotFoundException
+		if errors.As(err, &missing) {
+			return fmt.Errorf("stream %s does not exist in region %s; check SLUICE_STREAM and AWS_REGION", c.cfg.Stream, c.region())
+		}
+		if err != nil {
+			return fmt.Errorf("list the shards of stream %s: %w", c.cfg.Stream, err)
+		}
+		for _, s := range out.Shards {
+			info := shardInfo{ID: aws.ToString(s.ShardId)}
+			for _, p := range []*string{s.ParentShardId, s.AdjacentParentShardId} {
+				if aws.ToString(p) != "" {
+					info.Parents = append(info.Parents, *p)
+				}
+			}
+			found = append(found, info)
+		}
+		if out.NextToken == nil {
+			break
+		}
+		in = &kinesis.ListShardsInput{NextToken: out.NextToken, StreamARN: c.cfg.arn()}
+	}
+	if len(found) == 0 {
+		return fmt.Errorf("stream %s lists no shards yet", c.cfg.Stream)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.listed = found
+	return nil
+}
+
+func (c *Consumer) listing() []types.Shard {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return libraryShards(c.listed)
+}
+
+func (c Config) arn() *string {
+	if c.StreamARN == "" {
+		return nil
+	}
+	return &c.StreamARN
+}
+
+func (c *Consumer) streamID() streamID {
+	if c.cfg.StreamARN != "" {
+		return streamID{arn: &c.cfg.StreamARN}
+	}
+	return streamID{name: &c.cfg.Stream}
+}
+
+func (c *Consumer) region() string { return c.raw.Options().Region }
+
+// fail stops the consumer with the first of its faults.
+func (c *Consumer) fail(err error) {
+	select {
+	case c.fatal <- err:
+	default:
+	}
+}
+
+// drain asks for every shard back and takes no more.
+func (c *Consumer) drain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.draining = true
+	for _, s := range c.sessions {
+		s.stop()
+	}
+}
+
+func millis(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }

@@ -1,0 +1,260 @@
+package consumer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// errNotOurs tells the event loop that a shard is not this worker's to take now.
+var errNotOurs = errors.New("the shard is not ours to take now")
+
+// session is the session of a shard; nil where there is none.
+func (c *Consumer) session(shard string) *Session {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sessions[shard]
+}
+
+// arm gives the row of a shard, and allows the next acquire to take it where it has no session. The library asks for
+// a lease and for its renewal by the same call, also from goroutines whose consumer is about to end. Only its event
+// loop calls this first; so a late renewal never takes a shard that nobody would then read.
+func (c *Consumer) arm(shard string) *lease {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sessions[shard] == nil {
+		c.armed[shard] = true
+	}
+	return c.rows[shard]
+}
+
+// acquire takes a shard if the plan says so, and opens its session.
+func (c *Consumer) acquire(shard string) error {
+	c.mu.Lock()
+	armed := c.armed[shard]
+	delete(c.armed, shard)
+	v := c.view()
+	at := slices.IndexFunc(c.listed, func(s shardInfo) bool { return s.ID == shard })
+	if !armed || c.draining || at < 0 || !v.mayTake(c.listed[at]) {
+		c.mu.Unlock()
+		return errNotOurs
+	}
+	info, seen := c.listed[at], c.rows[shard]
+	c.mu.Unlock()
+
+	ctx, cancel := context.WithTimeout(c.ctx, readTimeout)
+	defer cancel()
+	var l *lease
+	var err error
+	if seen == nil {
+		l, err = c.table.create(ctx, lease{Shard: shard, Owner: c.cfg.Worker, Start: c.first.start(shard), Parents: info.Parents}, c.now())
+	} else {
+		l, err = c.table.take(ctx, seen, c.cfg.Worker, c.now())
+	}
+	if errors.Is(err, errCondition) {
+		return errNotOurs // another was faster
+	}
+	if err != nil {
+		// The write may have been applied. The next look at the table shows this worker as a holder without a
+		// session, and the shard is taken again.
+		c.observe.retrying(shard, "take", err)
+		return err
+	}
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.draining {
+		return errNotOurs // the others see that we are gone
+	}
+	c.rows[shard] = l
+	delete(c.free, shard)
+	copied := *l // the session's goroutine changes its own
+	c.sessions[shard] = newSession(c, &copied)
+	c.observe.Leases(len(c.sessions))
+	c.cfg.Log.Info("took a shard", "shard", shard, "epoch", l.Epoch, "after", l.Checkpoint)
+	return nil
+}
+
+// begin starts a session's goroutine.
+func (c *Consumer) begin(s *Session) {
+	close(s.started)
+	go s.run()
+}
+
+// ended is called by a session's goroutine at its end.
+func (c *Consumer) ended(s *Session, err error) {
+	switch {
+	case err == nil:
+	case errors.Is(err, ErrFenced):
+		c.observe.Lost(s.Shard())
+		c.cfg.Log.Warn("lost a shard to another worker; what was not committed is read again there", "shard", s.Shard())
+	case c.ctx.Err() != nil: // abandoned at the end of the grace
+	default:
+		c.fail(fmt.Errorf("shard %s: %w", s.Shard(), err))
+	}
+}
+
+// drop forgets a session when the library's consumer of the shard has ended.
+func (c *Consumer) drop(shard string) {
+	s := c.session(shard)
+	if s == nil {
+		return
+	}
+	select {
+	case <-s.started:
+		s.stop()
+		<-s.done
+	default: // the library never came so far as to start it: it fails nowhere before, but nothing depends on that
+		close(s.done)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.sessions, shard)
+	// The row as this worker knows it. The next look at the table brings what others made of it.
+	row := *s.lease
+	if s.err == nil {
+		row.Owner = ""
+	}
+	c.rows[shard] = &row
+	c.observe.Leases(len(c.sessions))
+	c.observe.Forget(shard)
+}
+
+// firstListing is what the group's first worker found: the shards of then begin at the configured start, and all
+// that come later at their oldest record, so that a reshard loses nothing.
+type firstListing struct {
+	Shards []string `json:"shards"`
+	Start  string   `json:"start"`
+}
+
+func (f firstListing) start(shard string) string {
+	if slices.Contains(f.Shards, shard) {
+		return f.Start
+	}
+	return startOldest
+}
+
+// begun records the first listing, or reads the one that another worker recorded.
+func (c *Consumer) begun(ctx context.Context) error {
+	mine := firstListing{Start: startOldest}
+	switch {
+	case c.cfg.Start.Latest:
+		mine.Start = formatStart(c.now())
+	case !c.cfg.Start.At.IsZero():
+		mine.Start = formatStart(c.cfg.Start.At)
+	}
+	c.mu.Lock()
+	for _, s := range c.listed {
+		mine.Shards = append(mine.Shards, s.ID)
+	}
+	c.mu.Unlock()
+	body, err := json.Marshal(mine)
+	if err != nil {
+		return err
+	}
+	found, err := c.table.once(ctx, streamKey, string(body))
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal([]byte(found), &c.first); err != nil {
+		return fmt.Errorf("the item %s of the lease table is damaged: %w", streamKey, err)
+	}
+	return nil
+}
+
+// Agree stores a document for all workers of the group under a name, unless one is there, and gives the one that is.
+func (c *Consumer) Agree(ctx context.Context, name, body string) (string, error) {
+	return c.table.once(ctx, "_"+name, body)
+}
+
+// Agreed gives the document of a name, or an empty string.
+func (c *Consumer) Agreed(ctx context.Context, name string) (string, error) {
+	it, err := c.table.get(ctx, "_"+name)
+	return getText(it, "body"), err
+}
+
+// clean aborts what nobody will ever publish, and forgets shards and workers that are gone.
+func (c *Consumer) clean(ctx context.Context) error {
+	for _, prefix := range c.cfg.Prefixes {
+		if err := c.abortAbandoned(ctx, prefix); err != nil {
+			return err
+		}
+	}
+	return c.tidy(ctx)
+}
+
+// abortAbandoned aborts uploads of an epoch below the shard's current one that no commit waits to publish. Uploads of
+// the current epoch may be of a batch that is just being made.
+func (c *Consumer) abortAbandoned(ctx context.Context, prefix string) error {
+	rows := map[string]*lease{}
+	return c.store.Uploads(ctx, prefix, func(key, uploadID string, _ time.Time) error {
+		shard, epoch, ok := parseObjectName(c.cfg.Stream, key)
+		if !ok {
+			return nil // not ours
+		}
+		l, known := rows[shard]
+		if !known {
+			var err error
+			if l, err = c.table.read(ctx, shard); err != nil {
+				return err
+			}
+			rows[shard] = l
+		}
+		if l == nil || epoch >= l.Epoch || slices.ContainsFunc(l.Pending, func(f pendingFile) bool { return f.Upload == uploadID }) {
+			return nil
+		}
+		c.cfg.Log.Info("abort an abandoned upload", "key", key)
+		return c.store.Abort(ctx, key, uploadID)
+	})
+}
+
+// tidy removes the rows of shards that are finished, have left the stream, and whose children have commits of their
+// own; and those of workers that died long ago.
+func (c *Consumer) tidy(ctx context.Context) error {
+	c.mu.Lock()
+	v := c.view()
+	var dead []workerRow
+	for id, w := range c.workers {
+		if !v.alive[id] && c.now().Sub(w.moved) > cleanEvery {
+			dead = append(dead, w.row)
+		}
+	}
+	c.mu.Unlock()
+	for _, w := range dead {
+		if err := c.table.forget(ctx, w.ID, w.Nonce); err != nil {
+			return err
+		}
+	}
+	for id, l := range v.leases {
+		listed := slices.ContainsFunc(v.listed, func(s shardInfo) bool { return s.ID == id })
+		if listed || !l.Finished || !childrenProgressed(v.leases, id) {
+			continue
+		}
+		if err := c.table.remove(ctx, l); err != nil && !errors.Is(err, errCondition) {
+			return err
+		}
+		if l.State != nil {
+			if err := c.store.Delete(ctx, l.State.Key); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// childrenProgressed tells whether the shard has children, and no child needs its state any more.
+func childrenProgressed(rows map[string]*lease, parent string) bool {
+	found := false
+	for _, l := range rows {
+		if slices.Contains(l.Parents, parent) {
+			if l.CommitNo == 0 {
+				return false
+			}
+			found = true
+		}
+	}
+	return found
+}

@@ -1,0 +1,63 @@
+package consumer
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Observer is told what happens. Its methods are called by several goroutines at once and must not block.
+type Observer interface {
+	Leases(held int)                                     // the number of shards that this worker holds
+	Lost(shard string)                                   // a shard was lost to another worker
+	Lag(shard string, behind time.Duration)              // after every read
+	Committed(shard string, b Batch, took time.Duration) // after a batch became visible
+	Forget(shard string)                                 // the shard is no longer here
+	NotReady(what, reason string)                        // something is tried again
+	Ready(what string)                                   // it succeeded
+}
+
+// nobody observes nothing.
+type nobody struct{}
+
+func (nobody) Leases(int)                             {}
+func (nobody) Lost(string)                            {}
+func (nobody) Lag(string, time.Duration)              {}
+func (nobody) Committed(string, Batch, time.Duration) {}
+func (nobody) Forget(string)                          {}
+func (nobody) NotReady(string, string)                {}
+func (nobody) Ready(string)                           {}
+
+// observer logs beside telling the Observer.
+type observer struct {
+	Observer
+	log *slog.Logger
+}
+
+func (o observer) lag(shard string, ms int64) { o.Lag(shard, millis(ms)) }
+
+func (o observer) committed(shard string, b Batch, l *lease, took time.Duration) {
+	o.Committed(shard, b, took)
+	rows, size := 0, 0
+	for _, f := range b.Files {
+		rows += f.Rows
+		size += len(f.Body)
+	}
+	o.log.Info("committed", "shard", shard, "commit", l.CommitNo, "trigger", b.Trigger, "files", len(b.Files), "rows", rows,
+		"bytes", size, "checkpoint", l.Checkpoint, "took", took.Round(time.Millisecond))
+}
+
+// retrying reports a failure that is tried again; an empty shard is the whole worker.
+func (o observer) retrying(shard, what string, err error) {
+	if shard == "" {
+		shard = "worker"
+	}
+	o.NotReady(shard, what+": "+err.Error())
+	o.log.Warn("failed, and is tried again", "shard", shard, "operation", what, "error", err)
+}
+
+func (o observer) clear(shard string) {
+	if shard == "" {
+		shard = "worker"
+	}
+	o.Ready(shard)
+}

@@ -1,0 +1,105 @@
+package consumer
+
+import (
+	"slices"
+	"time"
+)
+
+// view is what one worker knows when it decides which shards to take and which to give back. The decisions are pure
+// functions of it.
+type view struct {
+	me        string
+	maxLeases int // 0: no limit
+	failover  time.Duration
+
+	listed  []shardInfo       // the stream's shards
+	leases  map[string]*lease // the rows of the table
+	mine    map[string]bool   // the shards with a live session here
+	alive   map[string]bool   // the workers whose heartbeat moves and which are not about to leave; with me
+	unowned func(shard string) time.Duration
+	gave    func(shard string) bool // whether I gave it back less than a failover time ago
+}
+
+// shardInfo is what ListShards tells of a shard.
+type shardInfo struct {
+	ID      string
+	Parents []string
+}
+
+// free tells whether nobody who lives holds the shard.
+func (v *view) free(shard string) bool {
+	l := v.leases[shard]
+	return l == nil || l.Owner == "" || !v.alive[l.Owner] || l.Owner == v.me && !v.mine[shard]
+}
+
+// ready tells whether a shard is to be read now: it is not finished, and all of its parents are. A parent that is
+// neither listed nor in the table was finished long ago, or was never ours to read.
+func (v *view) ready(s shardInfo) bool {
+	if l := v.leases[s.ID]; l != nil && l.Finished {
+		return false
+	}
+	for _, parent := range s.Parents {
+		l := v.leases[parent]
+		listed := slices.ContainsFunc(v.listed, func(o shardInfo) bool { return o.ID == parent })
+		if l == nil && listed || l != nil && !l.Finished {
+			return false
+		}
+	}
+	return true
+}
+
+// readable counts the shards that are to be read now, and those that each worker alive holds.
+func (v *view) readable() (total int, held map[string]int) {
+	held = map[string]int{}
+	for id := range v.alive {
+		held[id] = 0
+	}
+	for _, s := range v.listed {
+		if !v.ready(s) {
+			continue
+		}
+		total++
+		if l := v.leases[s.ID]; l != nil && v.alive[l.Owner] && l.Owner != v.me {
+			held[l.Owner]++
+		}
+	}
+	held[v.me] = len(v.mine)
+	return total, held
+}
+
+// mayTake tells whether this worker should take the shard now: it is free, and either within the fair share,
+// ceil(shards / workers), or left alone by all for a failover time.
+func (v *view) mayTake(s shardInfo) bool {
+	if v.mine[s.ID] || !v.ready(s) || !v.free(s.ID) || v.maxLeases > 0 && len(v.mine) >= v.maxLeases {
+		return false
+	}
+	total, held := v.readable()
+	share := (total + len(held) - 1) / len(held)
+	if len(held) > 1 && v.gave(s.ID) {
+		return false
+	}
+	return len(v.mine) < share || v.unowned(s.ID) > v.failover
+}
+
+// shouldRelease names the shard that this worker should hand over; empty for none. It is above the fair share, or
+// has one to spare for a worker that has less than its part.
+func (v *view) shouldRelease() string {
+	total, held := v.readable()
+	workers := len(held)
+	if workers < 2 || len(v.mine) == 0 {
+		return ""
+	}
+	share, floor := (total+workers-1)/workers, total/workers
+	starving := false
+	for id, n := range held {
+		starving = starving || id != v.me && n < floor
+	}
+	if len(v.mine) > share && total >= len(v.mine) || len(v.mine) > floor && starving {
+		shards := make([]string, 0, len(v.mine))
+		for id := range v.mine {
+			shards = append(shards, id)
+		}
+		return slices.Max(shards) // any would do; the youngest has the shortest history
+	}
+	return ""
+}

@@ -1,0 +1,142 @@
+package consumer
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+)
+
+// Session is the hold of this worker on one shard, from its take to its release. Its methods are for the one
+// goroutine that runs Config.Process.
+type Session struct {
+	c       *Consumer
+	parents []string // of the shard, for their states
+
+	lease *lease // as last written; the session's goroutine alone uses it once it runs
+
+	fetches  chan Fetch    // from the library's goroutine
+	stopping chan struct{} // closed when the shard is to be given back
+	stopOnce sync.Once
+	ctx      context.Context // ends when the session is over, or the consumer is abandoned
+	cancel   context.CancelCauseFunc
+	started  chan struct{} // closed when the library's consumer began
+	done     chan struct{} // closed when the session's goroutine has ended
+	err      error         // set before done is closed
+
+	reader *reader // the library's goroutine alone uses it
+}
+
+// errEnded is given to the library where a session is over, so that its goroutines for the shard end.
+var errEnded = errors.New("the session of this shard is over")
+
+func newSession(c *Consumer, l *lease) *Session {
+	s := &Session{
+		c: c, lease: l, fetches: make(chan Fetch), stopping: make(chan struct{}),
+		started: make(chan struct{}), done: make(chan struct{}),
+	}
+	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
+	s.reader = newReader(c.raw, c.streamID(), l)
+	return s
+}
+
+// Shard is the shard's id.
+func (s *Session) Shard() string { return s.lease.Shard }
+
+// Fetches gives what is read from the shard, in order. It is never closed; after a Fetch that is the End, nothing
+// comes. Reading waits while a fetch is not taken: there is at most one more in flight.
+func (s *Session) Fetches() <-chan Fetch { return s.fetches }
+
+// Stopping is closed when the shard is to be given back: commit what was taken from Fetches, and return.
+func (s *Session) Stopping() <-chan struct{} { return s.stopping }
+
+// State gives the snapshot committed with the position at which the session begins. For a shard without a commit of
+// its own these are the snapshots of its parents. A snapshot that is missing or damaged is passed over, and told of
+// by warn: the data goes on without it.
+func (s *Session) State(ctx context.Context, warn func(error)) ([][]byte, error) {
+	refs := []*stateRef{s.lease.State}
+	if s.lease.CommitNo == 0 {
+		refs = nil
+		for _, parent := range s.lease.Parents {
+			var l *lease
+			err := s.retry(ctx, "read the parent", func() (err error) { l, err = s.c.table.read(ctx, parent); return })
+			if err != nil {
+				return nil, err
+			}
+			if l != nil {
+				refs = append(refs, l.State)
+			}
+		}
+	}
+	var states [][]byte
+	for _, ref := range refs {
+		if ref == nil {
+			continue
+		}
+		var body []byte
+		err := s.retry(ctx, "load the state", func() (err error) {
+			body, err = s.c.store.Get(ctx, ref.Key)
+			if errors.Is(err, fs.ErrNotExist) {
+				body, err = nil, nil
+			}
+			return
+		})
+		if err != nil {
+			return nil, err
+		}
+		if sum := sha256.Sum256(body); hex.EncodeToString(sum[:]) != ref.SHA256 {
+			warn(fmt.Errorf("the snapshot %s of shard %s is missing or damaged: the detectors start without it", ref.Key, s.Shard()))
+			continue
+		}
+		states = append(states, body)
+	}
+	return states, nil
+}
+
+// run is the session's goroutine: finish what the last holder left, process, and give the shard back.
+func (s *Session) run() {
+	err := s.settle(s.ctx)
+	if err == nil {
+		err = s.c.cfg.Process(s.ctx, s)
+	}
+	if err == nil && !s.lease.Finished {
+		// A crash here leaves the shard ours; the others see that we are gone after the failover time.
+		if e := s.c.table.release(s.ctx, s.lease, s.c.now()); e != nil && !errors.Is(e, errCondition) {
+			s.c.cfg.Log.Warn("could not give the shard back; others take it after the failover time", "shard", s.Shard(), "error", e)
+		}
+	}
+	s.end(err)
+}
+
+// end makes the session over.
+func (s *Session) end(err error) {
+	s.err = err
+	s.cancel(errEnded)
+	close(s.done)
+	s.c.ended(s, err)
+}
+
+// over tells whether the session has ended.
+func (s *Session) over() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// stop asks for the shard back. It may be called more than once, and by any goroutine.
+func (s *Session) stop() { s.stopOnce.Do(func() { close(s.stopping) }) }
+
+// deliver hands a fetch to the session's goroutine, and waits until it is taken or the session is over.
+func (s *Session) deliver(f Fetch) {
+	select {
+	case s.fetches <- f:
+	case <-s.ctx.Done():
+	case <-s.done:
+	}
+}
