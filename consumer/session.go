@@ -13,8 +13,7 @@ import (
 // Session is the hold of this worker on one shard, from its take to its release. Its methods are for the one
 // goroutine that runs Config.Process.
 type Session struct {
-	c       *Consumer
-	parents []string // of the shard, for their states
+	c *Consumer
 
 	lease *lease // as last written; the session's goroutine alone uses it once it runs
 

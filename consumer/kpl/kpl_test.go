@@ -54,7 +54,9 @@ func TestSplitRefuses(t *testing.T) {
 		u := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), index)
 		return protowire.AppendBytes(protowire.AppendTag(u, 3, protowire.BytesType), payload)
 	}
-	record := func(u []byte) []byte { return protowire.AppendBytes(protowire.AppendTag(nil, 3, protowire.BytesType), u) }
+	record := func(u []byte) []byte {
+		return protowire.AppendBytes(protowire.AppendTag(nil, 3, protowire.BytesType), u)
+	}
 	key := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), "key")
 
 	corrupt, _ := aggregate(3)

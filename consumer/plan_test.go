@@ -1,0 +1,183 @@
+package consumer
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+// group is several workers deciding by their views of one table, as an event loop does: one shard at a time.
+type group struct {
+	shards  []shardInfo
+	leases  map[string]*lease
+	alive   map[string]bool
+	unowned time.Duration // of every free shard
+}
+
+func newGroup(shards int, workers ...string) *group {
+	g := &group{leases: map[string]*lease{}, alive: map[string]bool{}}
+	for i := range shards {
+		g.shards = append(g.shards, shardInfo{ID: fmt.Sprintf("shardId-%012d", i)})
+	}
+	for _, w := range workers {
+		g.alive[w] = true
+	}
+	return g
+}
+
+func (g *group) view(me string) *view {
+	v := &view{me: me, failover: 10 * time.Second, listed: g.shards, leases: g.leases, mine: map[string]bool{}, alive: g.alive}
+	for id, l := range g.leases {
+		if l.Owner == me {
+			v.mine[id] = true
+		}
+	}
+	v.unowned = func(string) time.Duration { return g.unowned }
+	v.gave = func(string) bool { return false }
+	return v
+}
+
+// step lets a worker take what it may and give back what it should; it tells whether anything changed.
+func (g *group) step(me string) bool {
+	for _, s := range g.shards {
+		if g.view(me).mayTake(s) {
+			g.leases[s.ID] = &lease{Shard: s.ID, Owner: me}
+			return true
+		}
+	}
+	if id := g.view(me).shouldRelease(); id != "" {
+		g.leases[id].Owner = ""
+		return true
+	}
+	return false
+}
+
+// run steps the workers in a random order until nobody wants to change anything, and counts what each holds.
+func (g *group) run(t *testing.T, seed uint64) map[string]int {
+	t.Helper()
+	random := rand.New(rand.NewPCG(seed, 0))
+	workers := slices.Sorted(func(yield func(string) bool) {
+		for w := range g.alive {
+			if !yield(w) {
+				return
+			}
+		}
+	})
+	for range 10_000 {
+		random.Shuffle(len(workers), func(i, j int) { workers[i], workers[j] = workers[j], workers[i] })
+		changed := false
+		for _, w := range workers {
+			changed = g.step(w) || changed
+		}
+		if !changed {
+			held := map[string]int{}
+			for _, l := range g.leases {
+				if l.Owner != "" {
+					held[l.Owner]++
+				}
+			}
+			return held
+		}
+	}
+	t.Fatalf("seed %d: the workers never agree: %v", seed, g.leases)
+	return nil
+}
+
+func TestSharesAreFair(t *testing.T) {
+	for seed := range uint64(200) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		shards, workers := 1+random.IntN(20), 1+random.IntN(6)
+		var names []string
+		for i := range workers {
+			names = append(names, fmt.Sprint("worker", i))
+		}
+		g := newGroup(shards, names...)
+		for _, s := range g.shards { // the first worker came long before the others
+			g.leases[s.ID] = &lease{Shard: s.ID, Owner: names[0]}
+		}
+		held, total := g.run(t, seed), 0
+		for _, name := range names {
+			total += held[name]
+			if held[name] > (shards+workers-1)/workers || held[name] < shards/workers {
+				t.Errorf("seed %d: %d shards over %d workers: %v", seed, shards, workers, held)
+				break
+			}
+		}
+		if total != shards {
+			t.Errorf("seed %d: %d of %d shards are held", seed, total, shards)
+		}
+	}
+}
+
+func TestTheDeadAreReplaced(t *testing.T) {
+	g := newGroup(5, "a", "b", "c")
+	g.run(t, 1)
+	delete(g.alive, "b")
+	held := g.run(t, 2)
+	if held["a"]+held["c"] != 5 || max(held["a"], held["c"]) > 3 {
+		t.Errorf("after the death of b: %v", held)
+	}
+}
+
+func TestAShardWaitsForAllItsParents(t *testing.T) {
+	child := shardInfo{ID: "child", Parents: []string{"left", "right"}}
+	listed := []shardInfo{{ID: "left"}, {ID: "right"}, child}
+	for _, test := range []struct {
+		name   string
+		listed []shardInfo
+		leases map[string]*lease
+		ready  bool
+	}{
+		{"both parents are listed and nobody has read them", listed, nil, false},
+		{"one parent is finished, the other has no row yet", listed, map[string]*lease{"left": {Finished: true}}, false},
+		{"one parent is being read", listed, map[string]*lease{"left": {Finished: true}, "right": {}}, false},
+		{"both are finished", listed, map[string]*lease{"left": {Finished: true}, "right": {Finished: true}}, true},
+		{"both left the stream, and their rows with them", listed[2:], nil, true},
+		{"a parent left the stream before it was read to its end", listed[2:], map[string]*lease{"right": {}}, false},
+		{"the child is finished itself", listed[2:], map[string]*lease{"child": {Finished: true}}, false},
+	} {
+		v := &view{listed: test.listed, leases: test.leases}
+		if got := v.ready(child); got != test.ready {
+			t.Errorf("%s: ready is %v", test.name, got)
+		}
+	}
+}
+
+func TestMoreThanTheShareOnlyWhenNobodyElseComes(t *testing.T) {
+	g := newGroup(4, "me", "idle") // idle lives, but never takes
+	for g.step("me") {
+	}
+	if n := len(g.view("me").mine); n != 2 {
+		t.Fatalf("holds %d of 4 shards beside an idle worker, want the share of 2", n)
+	}
+	g.unowned = 11 * time.Second
+	if !g.view("me").mayTake(g.shards[3]) {
+		t.Error("leaves a shard unread that nobody took for more than a failover time")
+	}
+	v := g.view("me")
+	v.maxLeases = 2
+	if v.mayTake(g.shards[3]) {
+		t.Error("takes more shards than it may hold at most")
+	}
+}
+
+func TestAHandedOverShardIsNotTakenBack(t *testing.T) {
+	g := newGroup(2, "me", "other")
+	v := g.view("me")
+	v.gave = func(string) bool { return true }
+	if v.mayTake(g.shards[0]) {
+		t.Error("takes back at once what it gave to others")
+	}
+}
+
+func TestARowWithoutASessionIsTakenAgain(t *testing.T) {
+	g := newGroup(1, "me")
+	g.leases[g.shards[0].ID] = &lease{Owner: "me"} // a take whose answer was lost
+	v := g.view("me")
+	v.mine = map[string]bool{}
+	if !v.mayTake(g.shards[0]) {
+		t.Error("a shard that is ours by the table, but has no session, is left alone")
+	}
+}
