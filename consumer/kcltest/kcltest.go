@@ -100,7 +100,7 @@ func (s *Server) open(options Options) (err error) {
 		NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
 		// Growing the map stops all readers; address space costs nothing.
 		InitialMmapSize: 1 << 30,
-		Timeout:         2 * time.Second,
+		Timeout:         time.Second,
 	})
 	if err != nil {
 		return fmt.Errorf("open %s (does another process use it?): %w", path, err)

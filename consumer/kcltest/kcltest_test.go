@@ -1,7 +1,7 @@
 package kcltest_test
 
 import (
-	"context"
+	"net/http"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -27,35 +27,14 @@ func start(t testing.TB, options kcltest.Options) *kcltest.Server {
 }
 
 // client is the SDK's, which does not try again.
-func client(server *kcltest.Server, options ...func(*kinesis.Options)) *kinesis.Client {
+func client(server *kcltest.Server) *kinesis.Client { return clientOf(server.URL, server.Client()) }
+
+func clientOf(url string, http *http.Client) *kinesis.Client {
 	return kinesis.New(kinesis.Options{
 		Region:       "us-east-1",
-		BaseEndpoint: aws.String(server.URL),
+		BaseEndpoint: aws.String(url),
 		Credentials:  credentials.NewStaticCredentialsProvider("id", "secret", ""),
 		Retryer:      aws.NopRetryer{},
-		HTTPClient:   server.Client(),
-	}, options...)
-}
-
-func TestSmoke(t *testing.T) {
-	c := client(start(t, kcltest.Options{}))
-	ctx := context.Background()
-	if _, err := c.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: aws.String("s"), ShardCount: aws.Int32(2)}); err != nil {
-		t.Fatal(err)
-	}
-	put, err := c.PutRecord(ctx, &kinesis.PutRecordInput{StreamName: aws.String("s"), Data: []byte("hello"), PartitionKey: aws.String("k")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	it, err := c.GetShardIterator(ctx, &kinesis.GetShardIteratorInput{StreamName: aws.String("s"), ShardId: put.ShardId, ShardIteratorType: "TRIM_HORIZON"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := c.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: it.ShardIterator})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(got.Records) != 1 || string(got.Records[0].Data) != "hello" || *got.Records[0].SequenceNumber != *put.SequenceNumber || got.Records[0].ApproximateArrivalTimestamp == nil {
-		t.Errorf("got %+v", got.Records)
-	}
+		HTTPClient:   http,
+	})
 }

@@ -82,7 +82,7 @@ func parsePut(body []byte, single bool) (*putRequest, *apiError) {
 		}
 		request.size += request.entries[i].size
 	}
-	if request.size > maxPutBytes {
+	if !single && request.size > maxPutBytes {
 		return nil, &apiError{Status: 400, Code: "InvalidArgumentException", Message: "Records size exceeds 10 MiB limit"}
 	}
 	return request, nil
