@@ -100,7 +100,9 @@ func TestFaultDropAnswer(t *testing.T) {
 	}
 	// The SDK tries again by itself, and so puts twice: this is what a consumer has to live with.
 	server.Inject(kcltest.Fault{Operation: "PutRecord", DropAnswer: true})
-	_, err := f.PutRecord(f.ctx, in, func(o *kinesis.Options) { o.Retryer = retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = time.Millisecond }) })
+	_, err := f.PutRecord(f.ctx, in, func(o *kinesis.Options) {
+		o.Retryer = retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = time.Millisecond })
+	})
 	f.must(err)
 	if got, _ := f.read(f.shards()[0], "TRIM_HORIZON"); len(got) != 3 {
 		t.Errorf("%d records, want one more, twice", len(got))

@@ -2,6 +2,7 @@ package kcltest
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"unicode/utf8"
 )
@@ -147,7 +148,7 @@ var base64Kinds = func() (kinds [256]bool) {
 	return kinds
 }()
 
-// base64Size returns how many bytes base64 text stands for; ok is false where it is none.
+// base64Size returns how many bytes base64 text stands for; ok is false where it is none, or not in the one form that encoders give.
 func base64Size(text []byte) (size int, ok bool) {
 	if len(text)%4 != 0 {
 		return 0, false
@@ -159,5 +160,12 @@ func base64Size(text []byte) (size int, ok bool) {
 			return 0, false
 		}
 	}
-	return len(text)/4*3 - (len(text) - len(body)), true
+	padding := len(text) - len(body)
+	if padding > 0 {
+		var last [3]byte
+		if _, err := base64.StdEncoding.Strict().Decode(last[:], text[len(text)-4:]); err != nil {
+			return 0, false
+		}
+	}
+	return len(text)/4*3 - padding, true
 }
