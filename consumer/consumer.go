@@ -56,7 +56,8 @@ type Consumer struct {
 
 	ctx    context.Context // of the sessions; ends when they are to be abandoned
 	cancel context.CancelCauseFunc
-	fatal  chan error // the first fault that must stop everything
+	fatal  chan error    // the first fault that must stop everything
+	relist chan struct{} // asks for a listing at once, after the end of a shard
 	nonce  string
 
 	mu       sync.Mutex // guards what follows
@@ -82,7 +83,7 @@ type heartbeat struct {
 func New(cfg Config, k *kinesis.Client, d *dynamodb.Client, store Store) *Consumer {
 	c := &Consumer{
 		cfg: cfg, raw: k, store: store, table: &table{client: d, name: cfg.Table}, now: time.Now,
-		observe: observer{cfg.Observe, cfg.Log}, fatal: make(chan error, 1), nonce: fmt.Sprintf("%016x", rand.Uint64()),
+		observe: observer{cfg.Observe, cfg.Log}, fatal: make(chan error, 1), relist: make(chan struct{}, 1), nonce: fmt.Sprintf("%016x", rand.Uint64()),
 		sessions: map[string]*Session{}, armed: map[string]bool{}, rows: map[string]*lease{}, workers: map[string]heartbeat{},
 		free: map[string]time.Time{}, given: map[string]time.Time{},
 	}
@@ -99,13 +100,26 @@ func (c *Consumer) Run(ctx context.Context, grace time.Duration) error {
 	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	defer c.cancel(errEnded)
 	if err := c.open(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // stopped before it began
+		}
 		return err
 	}
 
 	var keepers sync.WaitGroup
-	keep := func(every time.Duration, what string, do func(context.Context) error) {
+	keep := func(every time.Duration, now <-chan struct{}, what string, do func(context.Context) error) {
 		keepers.Go(func() {
-			for sleep(c.ctx, every/2+rand.N(every)) == nil {
+			for {
+				timer := time.NewTimer(every/2 + rand.N(every))
+				select {
+				case <-timer.C:
+				case <-now:
+				case <-c.ctx.Done():
+				}
+				timer.Stop()
+				if c.ctx.Err() != nil {
+					return
+				}
 				switch err := do(c.ctx); {
 				case errors.Is(err, errDuplicateWorker):
 					c.fail(err)
@@ -117,10 +131,10 @@ func (c *Consumer) Run(ctx context.Context, grace time.Duration) error {
 			}
 		})
 	}
-	keep(c.cfg.Failover/5, "heartbeat", c.beat)
-	keep(min(c.cfg.Failover/5, 2*time.Second), "look at the leases", c.look)
-	keep(listEvery, "list the shards", c.list)
-	keep(cleanEvery, "clean up", c.clean)
+	keep(c.cfg.Failover/5, nil, "heartbeat", c.beat)
+	keep(min(c.cfg.Failover/5, 2*time.Second), nil, "look at the leases", c.look)
+	keep(listEvery, c.relist, "list the shards", c.list)
+	keep(cleanEvery, nil, "clean up", c.clean)
 
 	runner := newRunner(c)
 	if err := runner.Start(); err != nil {

@@ -42,7 +42,6 @@ func newRunner(c *Consumer) Runner {
 		WithMaxRecords(10_000). // the most that Kinesis gives
 		WithMaxLeasesForWorker(math.MaxInt32).
 		WithShardSyncIntervalMillis(80). // answered from memory; one lease is taken in each round
-		WithLeaseRefreshWaitTime(100).   // answered from memory; it ends the consumers of sessions that are over
 		WithIdleTimeBetweenReadsInMillis(500).
 		WithCallProcessRecordsEvenForEmptyRecordList(true).
 		WithMaxRetryCount(math.MaxInt32).
@@ -117,12 +116,10 @@ func (l leases) FetchCheckpoint(status *partition.ShardStatus) error {
 	return nil
 }
 
-// GetLease takes a shard when the event loop asks for it, or confirms that a session lives when its consumer does.
+// GetLease takes a shard when the event loop asks for it. Renewals, which the library asks for by the same call, are
+// always granted: the worker's own heartbeat keeps its leases, and where a session is over, getRecords says so.
 func (l leases) GetLease(status *partition.ShardStatus, me string) error {
 	if status.GetLeaseOwner() == me {
-		if s := l.c.session(status.ID); s == nil || s.over() {
-			return errEnded
-		}
 		return nil
 	}
 	if err := l.c.acquire(status.ID); err != nil {

@@ -87,6 +87,11 @@ func (c *Consumer) begin(s *Session) {
 // ended is called by a session's goroutine at its end.
 func (c *Consumer) ended(s *Session, err error) {
 	switch {
+	case err == nil && s.lease.Finished:
+		select {
+		case c.relist <- struct{}{}: // its children are new
+		default:
+		}
 	case err == nil:
 	case errors.Is(err, ErrFenced):
 		c.observe.Lost(s.Shard())

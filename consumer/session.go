@@ -15,6 +15,7 @@ import (
 type Session struct {
 	c *Consumer
 
+	shard string // its id
 	lease *lease // as last written; the session's goroutine alone uses it once it runs
 
 	fetches  chan Fetch    // from the library's goroutine
@@ -34,7 +35,7 @@ var errEnded = errors.New("the session of this shard is over")
 
 func newSession(c *Consumer, l *lease) *Session {
 	s := &Session{
-		c: c, lease: l, fetches: make(chan Fetch), stopping: make(chan struct{}),
+		c: c, shard: l.Shard, lease: l, fetches: make(chan Fetch), stopping: make(chan struct{}),
 		started: make(chan struct{}), done: make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
@@ -43,7 +44,7 @@ func newSession(c *Consumer, l *lease) *Session {
 }
 
 // Shard is the shard's id.
-func (s *Session) Shard() string { return s.lease.Shard }
+func (s *Session) Shard() string { return s.shard }
 
 // Fetches gives what is read from the shard, in order. It is never closed; after a Fetch that is the End, nothing
 // comes. Reading waits while a fetch is not taken: there is at most one more in flight.

@@ -1,0 +1,142 @@
+package consumer
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+)
+
+func TestOneWorkerReadsEverything(t *testing.T) {
+	l := newLab(t, 3)
+	l.feed(2000)
+	w := l.start("one")
+	l.wait("full batches are visible", func() bool { return l.visible() > 1800 })
+	l.feed(20) // too few for a batch: they are committed because the worker stops, or read by the next
+	w.stop()
+	if err := <-w.done; err != nil {
+		t.Fatal(err)
+	}
+	again := l.start("two", func(c *Config) { c.Process = copyRecords(1) })
+	l.wait("the rest is visible", func() bool { return l.visible() == 2020 })
+	again.stop()
+	if err := <-again.done; err != nil {
+		t.Fatal(err)
+	}
+	l.exact()
+}
+
+func TestAKilledWorkerIsReplaced(t *testing.T) {
+	l := newLab(t, 2)
+	l.feed(1000)
+	first := l.start("first")
+	l.wait("the first worker has committed something", func() bool { return l.visible() > 100 })
+	first.kill()
+	l.feed(1000)
+	second := l.start("second", func(c *Config) { c.Process = copyRecords(1) })
+	l.wait("the second worker has read on", func() bool { return l.visible() == 2000 })
+	second.stop()
+	if err := <-second.done; err != nil {
+		t.Fatal(err)
+	}
+	l.exact()
+}
+
+func TestReshardingKeepsEverything(t *testing.T) {
+	l := newLab(t, 2)
+	l.feed(500)
+	every := func(c *Config) { c.Process = copyRecords(1) }
+	a, b := l.start("a", every), l.start("b", every)
+	l.wait("reading has begun", func() bool { return l.visible() > 0 })
+	if _, err := l.k.SplitShard(t.Context(), &kinesis.SplitShardInput{StreamName: aws.String(labStream), ShardToSplit: aws.String("shardId-000000000000"), NewStartingHashKey: aws.String("85070591730234615865843651857942052863")}); err != nil {
+		t.Fatal(err)
+	}
+	l.feed(500)
+	if _, err := l.k.MergeShards(t.Context(), &kinesis.MergeShardsInput{StreamName: aws.String(labStream), ShardToMerge: aws.String("shardId-000000000003"), AdjacentShardToMerge: aws.String("shardId-000000000001")}); err != nil {
+		t.Fatal(err)
+	}
+	l.feed(500)
+	// The listing is 10 s old at most; the children are found with the next one.
+	l.wait("the child shards are read", func() bool { return l.visible() == 1500 })
+	for _, w := range []*labWorker{a, b} {
+		w.stop()
+		if err := <-w.done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.exact()
+}
+
+// TestEveryStepLostOrApplied makes each call of a commit fail, once applied and once not, and looks that the batch is
+// visible exactly once.
+func TestEveryStepLostOrApplied(t *testing.T) {
+	for _, operation := range []string{"Upload", "Put", "Publish", "Delete"} {
+		for _, applied := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/applied=%v", operation, applied), func(t *testing.T) {
+				t.Parallel()
+				l := newLab(t, 1)
+				var once sync.Once
+				failed := false
+				l.store.fail = func(op, _ string) (bool, error) {
+					apply, err := true, error(nil)
+					if op == operation {
+						once.Do(func() { apply, err, failed = applied, errors.New("injected"), true })
+					}
+					return apply, err
+				}
+				l.feed(300)
+				w := l.start("one", func(c *Config) { c.Process = copyRecords(1) })
+				l.wait("all is visible", func() bool { return l.visible() == 300 })
+				w.stop()
+				if err := <-w.done; err != nil {
+					t.Fatal(err)
+				}
+				l.store.mu.Lock()
+				ok := failed
+				l.store.mu.Unlock()
+				if !ok && operation != "Delete" {
+					t.Error("nothing has failed")
+				}
+				l.exact()
+			})
+		}
+	}
+}
+
+func TestAFencedWorkerDropsItsBatch(t *testing.T) {
+	l := newLab(t, 1)
+	l.feed(100)
+	w := l.start("one", func(c *Config) { c.Process = copyRecords(1) })
+	l.wait("something is committed", func() bool { return l.visible() > 0 })
+	// Another owner takes the shard behind the worker's back.
+	table := &table{client: l.d, name: "leases"}
+	row, err := table.read(t.Context(), "shardId-000000000000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := table.take(t.Context(), row, "other", w.c.now()); err != nil {
+		t.Fatal(err)
+	}
+	before := l.visible()
+	l.feed(100)
+	l.wait("the worker has given the shard up", func() bool { return w.c.session("shardId-000000000000") == nil })
+	if l.visible() != before {
+		t.Error("a fenced worker has published")
+	}
+	// The other never shows a heartbeat: it is dead, and the worker takes the shard back with a later epoch.
+	l.wait("all is visible", func() bool { return l.visible() == 200 })
+	l.exact()
+}
+
+func TestTheSameWorkerIDTwice(t *testing.T) {
+	l := newLab(t, 1)
+	first := l.start("same")
+	l.wait("the first is at work", func() bool { return first.c.session("shardId-000000000000") != nil })
+	second := l.start("same")
+	if err := <-second.done; !errors.Is(err, errDuplicateWorker) {
+		t.Errorf("the second process ended with %v", err)
+	}
+}

@@ -1,0 +1,354 @@
+package consumer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/sluice-etl/sluice/consumer/kcltest"
+	"github.com/sluice-etl/sluice/consumer/kcltest/peers"
+)
+
+// lab is a stream, a table and a store on one machine, with workers that can be started and killed, and a ledger of
+// what was put. The workers write the sequence numbers that they read, one a line, so that the objects show what the
+// protocol did.
+type lab struct {
+	t      *testing.T
+	server *kcltest.Server
+	aws    aws.Config
+	k      *kinesis.Client
+	d      *dynamodb.Client
+	store  *memory
+
+	mu  sync.Mutex
+	put map[string]string // shard/sequence number of every acknowledged record, and its data
+	n   int
+}
+
+const labStream = "orders"
+
+func newLab(t *testing.T, shards int) *lab {
+	t.Helper()
+	server, err := kcltest.Start(kcltest.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	l := &lab{t: t, server: server, store: newMemory(t), put: map[string]string{}, aws: aws.Config{
+		Region: "us-east-1", BaseEndpoint: &server.URL, HTTPClient: server.Client(), Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
+	}}
+	l.k = kinesis.NewFromConfig(l.aws)
+	dir := os.Getenv(peers.Env)
+	if dir == "" {
+		t.Skip("the leases are kept by dynalite, a DynamoDB that others wrote: .ci/run installs it, and names its folder in " + peers.Env)
+	}
+	url, stop, err := peers.Start(context.Background(), dir, "dynalite")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	l.d = dynamodb.NewFromConfig(l.aws, func(o *dynamodb.Options) { o.BaseEndpoint = &url })
+	if _, err := l.k.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: aws.String(labStream), ShardCount: aws.Int32(int32(shards))}); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// feed puts n records, spread over the shards.
+func (l *lab) feed(n int) {
+	l.t.Helper()
+	for n > 0 {
+		in := &kinesis.PutRecordsInput{StreamName: aws.String(labStream)}
+		for range min(n, 500) {
+			l.n++
+			in.Records = append(in.Records, types.PutRecordsRequestEntry{Data: fmt.Appendf(nil, "record %d", l.n), PartitionKey: aws.String(fmt.Sprint(l.n % 97))})
+		}
+		n -= len(in.Records)
+		out, err := l.k.PutRecords(l.t.Context(), in)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		l.mu.Lock()
+		for i, r := range out.Records {
+			l.put[*r.ShardId+"/"+*r.SequenceNumber] = string(in.Records[i].Data)
+		}
+		l.mu.Unlock()
+	}
+}
+
+// labWorker is one running consumer.
+type labWorker struct {
+	c    *Consumer
+	stop context.CancelFunc
+	done chan error
+}
+
+// start runs a worker whose batches end after some records, or when it must stop. change may alter its configuration.
+func (l *lab) start(name string, change ...func(*Config)) *labWorker {
+	cfg := Config{
+		Stream: labStream, App: "app", Table: "leases", CreateTable: true, Worker: name, Failover: time.Second,
+		StatePrefix: "_state/", Prefixes: []string{"data/"}, Log: slog.New(slog.DiscardHandler), Process: copyRecords(50),
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	w := &labWorker{stop: stop, done: make(chan error, 1),
+		c: New(cfg, kinesis.NewFromConfig(l.aws), l.d, l.store)}
+	go func() { w.done <- w.c.Run(ctx, 10*time.Second); close(w.done) }()
+	l.t.Cleanup(func() { stop(); <-w.done })
+	return w
+}
+
+// kill abandons a worker: nothing that it does from now on reaches the outside, as after a SIGKILL.
+func (w *labWorker) kill() {
+	w.c.cancel(errors.New("killed"))
+	w.stop()
+	<-w.done
+}
+
+// copyRecords is a Process that writes what it reads, in batches of about n records.
+func copyRecords(n int) func(context.Context, *Session) error {
+	return func(ctx context.Context, s *Session) error {
+		states, err := s.State(ctx, func(err error) { panic(err) })
+		if err != nil {
+			return err
+		}
+		count := 0 // of all records of the shard and its ancestors, as a state that must follow the position
+		for _, state := range states {
+			var before int
+			if _, err := fmt.Sscanf(string(state), "%d", &before); err != nil {
+				return err
+			}
+			count += before
+		}
+		var body bytes.Buffer
+		var last string
+		rows := 0
+		commit := func(finished bool) error {
+			b := Batch{Checkpoint: last, Finished: finished, State: fmt.Appendf(nil, "%d", count), Trigger: "test"}
+			if rows > 0 {
+				b.Files = []File{{Prefix: "data/", Extension: "txt", ContentType: "text/plain", Body: bytes.Clone(body.Bytes()), Rows: rows}}
+			}
+			body.Reset()
+			rows = 0
+			return s.Commit(ctx, b)
+		}
+		for {
+			select {
+			case f := <-s.Fetches():
+				for _, r := range f.Records {
+					for sub, user := range r.User {
+						fmt.Fprintf(&body, "%s/%s/%d %s\n", s.Shard(), r.SequenceNumber, sub, user)
+					}
+					last = r.SequenceNumber
+					rows++
+					count++
+				}
+				if f.End {
+					return commit(true)
+				}
+				if rows >= n {
+					if err := commit(false); err != nil {
+						return err
+					}
+				}
+			case <-s.Stopping():
+				if rows == 0 {
+					return nil
+				}
+				return commit(false)
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+	}
+}
+
+// wait waits until the condition holds; that it never does is the test's failure.
+func (l *lab) wait(what string, condition func() bool) {
+	l.t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for !condition() {
+		if time.Now().After(deadline) {
+			l.t.Fatalf("waited 30 s for this: %s", what)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// visible counts the lines of all objects.
+func (l *lab) visible() int { return len(l.rows()) }
+
+// rows gives the line of every place in the visible objects, and fails for one that is there twice.
+func (l *lab) rows() map[string]string {
+	l.t.Helper()
+	found := map[string]string{}
+	for key, body := range l.store.objects("data/") {
+		for line := range strings.Lines(body) {
+			place, data, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+			if _, twice := found[place]; twice {
+				l.t.Fatalf("%s is visible twice, for the second time in %s", place, key)
+			}
+			found[place] = data
+		}
+	}
+	return found
+}
+
+// exact fails unless every acknowledged record is visible exactly once with its data.
+func (l *lab) exact() {
+	l.t.Helper()
+	found := l.rows()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for place, data := range l.put {
+		if found[place+"/0"] != data {
+			l.t.Errorf("%s: got %q, want %q", place, found[place+"/0"], data)
+		}
+	}
+	if len(found) != len(l.put) {
+		l.t.Errorf("%d rows for %d records", len(found), len(l.put))
+	}
+}
+
+// memory is a Store that holds what it promises, checks what it is promised, and can fail.
+type memory struct {
+	t  *testing.T
+	mu sync.Mutex
+
+	visible map[string]object
+	uploads map[string]object // by key and upload id
+	next    int
+	fail    func(operation, key string) (apply bool, err error) // nil: nothing fails
+}
+
+type object struct{ body, token string }
+
+func newMemory(t *testing.T) *memory {
+	return &memory{t: t, visible: map[string]object{}, uploads: map[string]object{}}
+}
+
+func (m *memory) objects(prefix string) map[string]string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	found := map[string]string{}
+	for key, o := range m.visible {
+		if strings.HasPrefix(key, prefix) {
+			found[key] = o.body
+		}
+	}
+	return found
+}
+
+// do runs an operation as the test wants it: applied or not, and with an error or without.
+func (m *memory) do(ctx context.Context, operation, key string, f func() error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	apply, err := true, error(nil)
+	if m.fail != nil {
+		apply, err = m.fail(operation, key)
+	}
+	if apply {
+		if e := f(); e != nil {
+			return e
+		}
+	}
+	return err
+}
+
+func (m *memory) Upload(ctx context.Context, key, token, _ string, body []byte) (id string, etags []string, err error) {
+	err = m.do(ctx, "Upload", key, func() error {
+		m.next++
+		id = fmt.Sprint("upload", m.next)
+		m.uploads[key+" "+id] = object{string(body), token}
+		return nil
+	})
+	return id, []string{"etag"}, err
+}
+
+func (m *memory) Publish(ctx context.Context, key, id string, etags []string, token string) error {
+	return m.do(ctx, "Publish", key, func() error {
+		o, ok := m.uploads[key+" "+id]
+		if !ok {
+			if m.visible[key].token == token {
+				return nil
+			}
+			return fs.ErrNotExist
+		}
+		if len(etags) != 1 || etags[0] != "etag" || o.token != token {
+			m.t.Errorf("%s is published with the ETags %q and the token %s, uploaded with %s", key, etags, token, o.token)
+		}
+		if _, exists := m.visible[key]; exists {
+			m.t.Errorf("the object %s is written twice", key)
+		}
+		m.visible[key] = o
+		delete(m.uploads, key+" "+id)
+		return nil
+	})
+}
+
+func (m *memory) Put(ctx context.Context, key string, body []byte) error {
+	return m.do(ctx, "Put", key, func() error { m.visible[key] = object{body: string(body)}; return nil })
+}
+
+func (m *memory) Get(ctx context.Context, key string) (body []byte, err error) {
+	err = m.do(ctx, "Get", key, func() error {
+		o, ok := m.visible[key]
+		if !ok {
+			return fs.ErrNotExist
+		}
+		body = []byte(o.body)
+		return nil
+	})
+	return body, err
+}
+
+func (m *memory) Delete(ctx context.Context, key string) error {
+	return m.do(ctx, "Delete", key, func() error { delete(m.visible, key); return nil })
+}
+
+func (m *memory) Uploads(_ context.Context, prefix string, each func(key, id string, started time.Time) error) error {
+	m.mu.Lock()
+	names := slices.Sorted(maps.Keys(m.uploads))
+	m.mu.Unlock()
+	for _, name := range names {
+		if key, id, _ := strings.Cut(name, " "); strings.HasPrefix(key, prefix) {
+			if err := each(key, id, time.Time{}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (m *memory) Abort(ctx context.Context, key, id string) error {
+	return m.do(ctx, "Abort", key, func() error { delete(m.uploads, key+" "+id); return nil })
+}

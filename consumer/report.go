@@ -1,0 +1,48 @@
+package consumer
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+)
+
+// ShardReport is what the table and the stream tell of a shard.
+type ShardReport struct {
+	Shard      string    `json:"shard"`
+	Owner      string    `json:"owner,omitempty"`
+	Epoch      int64     `json:"epoch"`
+	Commit     int64     `json:"commit"`
+	Checkpoint string    `json:"checkpoint,omitempty"`
+	Finished   bool      `json:"finished"`
+	Pending    int       `json:"pending_files"`
+	Updated    time.Time `json:"updated"`               // by the clock of the worker that wrote
+	Lag        *float64  `json:"lag_seconds,omitempty"` // of the committed position; absent where the stream does not tell
+}
+
+// Report reads the table, and the stream where a shard is not finished, and changes nothing.
+func Report(ctx context.Context, k *kinesis.Client, d *dynamodb.Client, stream, tableName string) ([]ShardReport, error) {
+	rows, _, err := (&table{client: d, name: tableName}).scan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var reports []ShardReport
+	for _, l := range rows {
+		updated, _ := time.Parse(time.RFC3339, l.Updated) // zero where it is missing
+		r := ShardReport{Shard: l.Shard, Owner: l.Owner, Epoch: l.Epoch, Commit: l.CommitNo, Checkpoint: l.Checkpoint,
+			Finished: l.Finished, Pending: len(l.Pending), Updated: updated}
+		if !l.Finished {
+			// The position is asked for with a read of one record; a stream that does not answer leaves the lag out.
+			if out, err := newReader(k, streamID{name: &stream}, l).read(ctx, aws.Int32(1)); err == nil {
+				r.Lag = aws.Float64(millis(*out.MillisBehindLatest).Seconds())
+			}
+		}
+		reports = append(reports, r)
+	}
+	slices.SortFunc(reports, func(a, b ShardReport) int { return cmp.Compare(a.Shard, b.Shard) })
+	return reports, nil
+}
