@@ -44,7 +44,7 @@ func (l *loader) detector(name string) Detector {
 		if given {
 			l.apply(full, k.secret, s, func() error { return k.set(&d, s.text) })
 		} else if k.required {
-			l.faults = append(l.faults, missing(full))
+			l.missing(full)
 		}
 	}
 	return d

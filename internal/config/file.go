@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -74,7 +75,7 @@ func (r *fileReader) top(n *yaml.Node) {
 		case strings.HasPrefix(upper, "ANOMALY_"):
 			r.fault(name, value, "detectors are written as a map: anomaly: {detectors: {NAME: {kind: rate, ...}}}")
 		case name != yamlKey(upper):
-			r.fault(name, value, "there is no such setting; did you mean "+yamlKey(upper)+"?")
+			r.fault(name, value, "there is no such setting; names are in lower case: "+yamlKey(upper))
 		default:
 			r.value(upper, name, value)
 		}
@@ -84,7 +85,7 @@ func (r *fileReader) top(n *yaml.Node) {
 func (r *fileReader) anomaly(n *yaml.Node) {
 	r.each("anomaly", n, func(name string, value *yaml.Node) {
 		if name != "detectors" {
-			r.fault("anomaly."+name, value, "there is no such setting; did you mean anomaly.detectors?")
+			r.fault("anomaly."+name, value, "there is no such setting; the nearest is anomaly.detectors")
 			return
 		}
 		const path = "anomaly.detectors"
@@ -107,17 +108,11 @@ func (r *fileReader) detector(path, detector string, n *yaml.Node) {
 		known = append(known, yamlKey(k.name))
 	}
 	r.each(path, n, func(name string, value *yaml.Node) {
-		for _, k := range known {
-			if k == name {
-				r.value(detectorSetting(detector, strings.ToUpper(name)), path+"."+name, value)
-				return
-			}
+		if slices.Contains(known, name) {
+			r.value(detectorSetting(detector, strings.ToUpper(name)), path+"."+name, value)
+			return
 		}
-		message := "there is no such setting"
-		if near := nearest(name, known); near != "" {
-			message += "; did you mean " + near + "?"
-		}
-		r.fault(path+"."+name, value, message)
+		r.fault(path+"."+name, value, "there is no such setting; the nearest is "+nearest(name, known))
 	})
 }
 
@@ -127,8 +122,11 @@ func (r *fileReader) each(path string, n *yaml.Node, f func(name string, value *
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
 		return
 	}
+	within := ""
 	if path == "" {
 		path = envPrefix + configKey
+	} else {
+		within = path + "."
 	}
 	if n.Kind != yaml.MappingNode {
 		r.fault(path, n, "want a map of settings")
@@ -142,7 +140,7 @@ func (r *fileReader) each(path string, n *yaml.Node, f func(name string, value *
 			continue
 		}
 		if seen[name] {
-			r.fault(name, n.Content[i], "is written twice")
+			r.fault(within+name, n.Content[i], "is written twice")
 			continue
 		}
 		seen[name] = true
@@ -150,35 +148,47 @@ func (r *fileReader) each(path string, n *yaml.Node, f func(name string, value *
 	}
 }
 
-// value takes a scalar, or a sequence of scalars where the setting is a list, which is checked with the value.
+// value takes the value of a setting.
 func (r *fileReader) value(name, written string, n *yaml.Node) {
 	n = resolved(n)
-	items := []*yaml.Node{n}
-	if n.Kind == yaml.SequenceNode {
-		if !r.isList(name) {
-			r.fault(written, n, "want one value, not a list")
-			return
+	text, err := r.valueText(name, n)
+	if err != nil {
+		// Of what is no setting, the name is at fault, and not the value.
+		if r.isSetting(name) {
+			written = envPrefix + name
 		}
-		items = n.Content
+		r.fault(written, n, err.Error())
+		r.broken[name] = true
+		return
 	}
-	texts := make([]string, len(items))
-	for i, item := range items {
-		item = resolved(item)
-		if item.Kind != yaml.ScalarNode {
-			r.fault(written, item, "want a value, not a map or a list")
-			return
-		}
-		text, err := r.scalar(item)
-		if err == nil && n.Kind == yaml.SequenceNode && (text == "" || strings.Contains(text, ",")) {
-			err = errors.New("an item of a list is not empty and has no comma")
-		}
+	r.entries = append(r.entries, entry{name, written, setting{text, r.source(n)}})
+}
+
+// valueText is the text of a scalar, or of a sequence of scalars where the setting is a list.
+func (r *fileReader) valueText(name string, n *yaml.Node) (string, error) {
+	if n.Kind != yaml.SequenceNode {
+		return r.scalar(n)
+	}
+	if !r.isList(name) {
+		return "", errors.New("want one value, not a list")
+	}
+	texts := make([]string, len(n.Content))
+	for i, item := range n.Content {
+		text, err := r.scalar(resolved(item))
 		if err != nil {
-			r.fault(written, item, err.Error())
-			return
+			return "", err
+		}
+		if text == "" || strings.Contains(text, ",") {
+			return "", errors.New("an item of a list is not empty and has no comma")
 		}
 		texts[i] = text
 	}
-	r.entries = append(r.entries, entry{name, written, setting{strings.Join(texts, ","), r.source(n)}})
+	return strings.Join(texts, ","), nil
+}
+
+func (r *fileReader) isSetting(name string) bool {
+	return strings.HasPrefix(name, "ANOMALY_") || // checked before
+		slices.ContainsFunc(r.keys, func(k key[Config]) bool { return k.name == name })
 }
 
 func (r *fileReader) isList(name string) bool {
@@ -192,10 +202,12 @@ func (r *fileReader) isList(name string) bool {
 
 // scalar is the text of a value as it was written, with variables expanded in strings.
 func (r *fileReader) scalar(n *yaml.Node) (string, error) {
-	switch n.Tag {
-	case "!!null":
+	switch {
+	case n.Kind != yaml.ScalarNode:
+		return "", errors.New("want a value, not a map or a list")
+	case n.Tag == "!!null":
 		return "", nil
-	case "!!str":
+	case n.Tag == "!!str":
 		return expand(n.Value, func(name string) (string, bool) {
 			value, ok := r.environ[name]
 			return value, ok

@@ -47,6 +47,7 @@ func (l *loader) flags(args []string) ([]entry, error) {
 				value = "true"
 			case len(args) == 0 || strings.HasPrefix(args[0], "--"):
 				l.faults = append(l.faults, Fault{Key: "--" + name, Source: sourceFlag, Message: "needs a value"})
+				l.broken[settingOf(name)] = true
 				continue
 			default:
 				value, args = args[0], args[1:]
@@ -59,13 +60,15 @@ func (l *loader) flags(args []string) ([]entry, error) {
 			continue
 		}
 		setting := setting{value, sourceFlag + " --" + name}
-		entries = append(entries, entry{strings.ToUpper(strings.ReplaceAll(name, "-", "_")), "--" + name, setting})
+		entries = append(entries, entry{settingOf(name), "--" + name, setting})
 	}
 	return entries, nil
 }
 
 // sourceFlag begins the source of values given by flag.
 const sourceFlag = "flag"
+
+func settingOf(flag string) string { return strings.ToUpper(strings.ReplaceAll(flag, "-", "_")) }
 
 func isBoolFlag(f *flag.Flag) bool {
 	b, ok := f.Value.(interface{ IsBoolFlag() bool })
@@ -79,9 +82,8 @@ func (l *loader) unknownFlag(name string) Fault {
 	}
 	l.own.VisitAll(func(f *flag.Flag) { candidates = append(candidates, f.Name) })
 	slices.Sort(candidates)
-	fault := Fault{Key: "--" + name, Source: sourceFlag, Message: "there is no such flag"}
-	if near := nearest(name, candidates); near != "" {
-		fault.Message += "; did you mean --" + near + "?"
+	return Fault{
+		Key: "--" + name, Source: sourceFlag,
+		Message: "there is no such flag; the nearest is --" + nearest(name, candidates),
 	}
-	return fault
 }

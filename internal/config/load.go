@@ -48,6 +48,7 @@ func Load(args, environ []string, readFile func(string) ([]byte, error), options
 		readFile:     readFile,
 		defaults:     make(map[string]string),
 		own:          flag.NewFlagSet("", flag.ContinueOnError),
+		broken:       make(map[string]bool),
 	}
 	for _, k := range l.keys {
 		if k.def != "" {
@@ -74,6 +75,7 @@ type loader struct {
 	defaults     map[string]string
 	own          *flag.FlagSet
 	faults       Faults
+	broken       map[string]bool // settings that a source gives, but not so that their text can be told
 }
 
 // entry is a value that one source gives.
@@ -174,9 +176,11 @@ func (l *loader) unknown(e entry, known map[string]struct{}) Fault {
 	if detector, ok := l.detectorOf(e.name); ok {
 		fault.Message = fmt.Sprintf("no detector is called %s in SLUICE_ANOMALY_DETECTORS", detector)
 	}
-	if near := nearest(e.name, slices.Sorted(maps.Keys(known))); near != "" {
-		fault.Message += "; did you mean " + spelled(near, e.source) + "?"
+	candidates := slices.Sorted(maps.Keys(known))
+	if strings.HasPrefix(e.source, "file") { // which cannot name a file
+		candidates = slices.DeleteFunc(candidates, func(name string) bool { return name == configKey })
 	}
+	fault.Message += "; the nearest is " + spelled(nearest(e.name, candidates), e.source)
 	return fault
 }
 
@@ -209,7 +213,7 @@ func (l *loader) parse() {
 		if given {
 			l.apply(k.name, k.secret, s, func() error { return k.set(l.config, s.text) })
 		} else if slices.Contains(l.required, k.name) {
-			l.faults = append(l.faults, missing(k.name))
+			l.missing(k.name)
 		}
 		if k.name == detectorsKey {
 			l.detectors()
@@ -217,12 +221,16 @@ func (l *loader) parse() {
 	}
 }
 
-func missing(name string) Fault {
-	return Fault{
+// missing records the fault that a required setting is not given, unless a worse one is recorded already.
+func (l *loader) missing(name string) {
+	if l.broken[name] {
+		return
+	}
+	l.faults = append(l.faults, Fault{
 		Key: envPrefix + name,
 		Message: fmt.Sprintf("required; set it in the environment, as %s in the file, or with --%s",
 			yamlPath(name), flagName(name)),
-	}
+	})
 }
 
 // apply sets a value and records the fault if it cannot be set. The values of secrets are not shown.

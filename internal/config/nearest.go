@@ -1,9 +1,11 @@
 package config
 
-// nearest is the candidate that takes the fewest edits to reach from name, or empty where none is near enough to be
-// what was meant: an edit for every three letters, and two at least.
+import "math"
+
+// nearest is the candidate that takes the fewest edits to reach from name, the first of several. It is offered
+// however far it is: where it is not what was meant, it shows at least how names look.
 func nearest(name string, candidates []string) string {
-	best, least := "", max(2, len(name)/3)+1
+	best, least := "", math.MaxInt
 	for _, c := range candidates {
 		if d := distance(name, c); d < least {
 			best, least = c, d

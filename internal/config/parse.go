@@ -38,12 +38,14 @@ func matching(pattern, want string) func(string) (string, error) {
 }
 
 func oneOf(values ...string) func(string) (string, error) {
+	last := len(values) - 1
+	want := values[last]
+	if last > 0 {
+		want = strings.Join(values[:last], ", ") + " or " + want
+	}
 	return func(text string) (string, error) {
 		if !slices.Contains(values, text) {
-			if near := nearest(text, values); near != "" && len(values) > 2 {
-				return "", fmt.Errorf("want one of %s; did you mean %s?", strings.Join(values, ", "), near)
-			}
-			return "", errors.New("want " + strings.Join(values, " or "))
+			return "", errors.New("want " + want)
 		}
 		return text, nil
 	}
