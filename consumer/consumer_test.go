@@ -136,7 +136,14 @@ func TestTheSameWorkerIDTwice(t *testing.T) {
 	first := l.start("same")
 	l.wait("the first is at work", func() bool { return first.c.session("shardId-000000000000") != nil })
 	second := l.start("same")
-	if err := <-second.done; !errors.Is(err, errDuplicateWorker) {
-		t.Errorf("the second process ended with %v", err)
+	// The second sees the heart of the first beat, and goes; or, where this machine held the first up for a failover
+	// time, takes its name, and the first goes.
+	var err error
+	select {
+	case err = <-first.done:
+	case err = <-second.done:
+	}
+	if !errors.Is(err, errDuplicateWorker) {
+		t.Errorf("one of two processes with the same name ended with %v", err)
 	}
 }

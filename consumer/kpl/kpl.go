@@ -1,144 +1,94 @@
-// Package kpl takes apart the aggregated records of the Kinesis Producer Library, which packs many user records into
-// one Kinesis record: four magic bytes, a protobuf message, and the MD5 of that message. The format is published at
-// https://github.com/awslabs/amazon-kinesis-producer/blob/master/aggregation-format.md.
+// Package kpl takes apart the aggregates of the Kinesis Producer Library (KPL): one Kinesis record that carries many
+// user records, as four magic bytes, a protobuf message and the MD5 of that message.
 //
-// Every record is judged alone and within bounds; the package has no state and reads nothing but its argument.
+//	message AggregatedRecord {
+//	  repeated string partition_key_table     = 1;
+//	  repeated string explicit_hash_key_table = 2;
+//	  repeated Record records                 = 3;
+//	}
+//	message Record {
+//	  required uint64 partition_key_index     = 1;
+//	  optional uint64 explicit_hash_key_index = 2;
+//	  required bytes  data                    = 3;
+//	  repeated Tag    tags                    = 4;
+//	}
+//
+// An aggregate is taken whole or refused whole, with a reason, and says nothing about the records beside it. The
+// official client passes a record on as ordinary data when it starts like an aggregate and the MD5 is wrong. Here it
+// is refused: such bytes are a damaged aggregate, and its pieces must not come out as rows. Only a record too short to
+// be an aggregate is ordinary data although it starts like one.
+//
+// Keys, hash keys and tags are checked as far as the format goes and not returned. The package knows no stream and
+// filters nothing by hash key.
 package kpl
 
 import (
 	"bytes"
 	"crypto/md5"
-	"fmt"
-
-	"google.golang.org/protobuf/encoding/protowire"
-)
-
-// The bounds of what one Kinesis record may unpack to. A byte of protobuf can stand for a user record that is empty,
-// so that a hostile record of 1 MiB could hold half a million.
-const (
-	MaxRecords = 10_000
-	MaxBytes   = 10 << 20 // payloads together
 )
 
 const magic = "\xf3\x89\x9a\xc2"
 
-// Error tells why an aggregate cannot be taken apart. Reason is one of a closed set, for metrics.
-type Error struct {
-	Reason string // checksum, protobuf, index, empty or too_large
-	Detail string
+// What may come out of one Kinesis record. A producer's own limit is far below; these bound what a hostile one costs.
+const (
+	MaxRecords = 10_000   // user records
+	MaxBytes   = 10 << 20 // of their payloads together; Kinesis itself takes no larger record
+)
+
+// Reason says why an aggregate is refused. The set is closed, so that it can label a metric.
+type Reason string
+
+// The reasons.
+const (
+	BadChecksum    Reason = "kpl_checksum"         // the MD5 is not that of the message, or missing
+	BadProtobuf    Reason = "kpl_protobuf"         // the message is no AggregatedRecord
+	BadIndex       Reason = "kpl_index"            // a user record refers to a key that the tables do not have
+	Empty          Reason = "kpl_empty"            // there is no user record
+	TooManyRecords Reason = "kpl_too_many_records" // more than MaxRecords
+	TooManyBytes   Reason = "kpl_too_many_bytes"   // more than MaxBytes
+)
+
+// Error is what Split returns; it refuses the whole aggregate.
+type Error struct{ Reason Reason }
+
+func (e Error) Error() string {
+	switch e.Reason {
+	case BadChecksum:
+		return "the KPL aggregate is damaged: its MD5 does not match"
+	case BadProtobuf:
+		return "the KPL aggregate is no valid protobuf message"
+	case BadIndex:
+		return "the KPL aggregate refers to a key that it does not contain"
+	case Empty:
+		return "the KPL aggregate contains no records"
+	case TooManyRecords:
+		return "the KPL aggregate contains more than 10,000 records"
+	case TooManyBytes:
+		return "the KPL aggregate contains more than 10 MiB of payload"
+	}
+	return "the KPL aggregate is refused: " + string(e.Reason)
 }
 
-func (e *Error) Error() string { return "KPL aggregate: " + e.Detail }
-
-// Aggregated tells whether data claims to be an aggregate: it begins with the magic bytes and has room for the
-// checksum. Text, and so JSON, never begins with them: they are no UTF-8.
+// Aggregated tells whether data is meant as an aggregate: it has the magic, and room for a message and its MD5.
 func Aggregated(data []byte) bool {
-	return len(data) >= len(magic)+md5.Size && string(data[:len(magic)]) == magic
+	return len(data) > len(magic)+md5.Size && string(data[:len(magic)]) == magic
 }
 
-// Split appends the payloads of an aggregate's user records to users, in order, as parts of data. On an error,
-// which is an *Error, it returns users as they were. Where the checksum differs the record is refused, and not taken
-// for one that happens to begin with the magic bytes, as other consumers do: its bytes are kept with the rejects.
-func Split(data []byte, users [][]byte) ([][]byte, error) {
-	message := data[len(magic) : len(data)-md5.Size]
-	if sum := md5.Sum(message); !bytes.Equal(sum[:], data[len(data)-md5.Size:]) {
-		return users, &Error{"checksum", "the MD5 differs from that of its content"}
+// Split appends the payloads of an aggregate's user records to dst, in their order, as slices of data: they live and
+// change with data. A refused aggregate leaves dst as it was, and the error is an Error. Only the growth of dst
+// allocates. Whether data is an aggregate is asked of Aggregated before; what is none is refused.
+func Split(data []byte, dst [][]byte) (users [][]byte, err error) {
+	if !Aggregated(data) {
+		return dst, Error{BadChecksum}
 	}
-
-	// The tables may follow the records that point into them; so they are counted first.
-	var partitionKeys, hashKeys, records uint64
-	err := fields(message, func(number protowire.Number, _ []byte, _ uint64) error {
-		switch number {
-		case 1:
-			partitionKeys++
-		case 2:
-			hashKeys++
-		case 3:
-			records++
-		}
-		return nil
-	})
-	switch {
-	case err != nil:
-		return users, err
-	case records == 0:
-		return users, &Error{"empty", "it holds no user record"}
-	case records > MaxRecords:
-		return users, &Error{"too_large", fmt.Sprintf("it holds %d user records, more than %d", records, MaxRecords)}
+	end := len(data) - md5.Size
+	message := data[len(magic):end:end]
+	if sum := md5.Sum(message); !bytes.Equal(sum[:], data[end:]) {
+		return dst, Error{BadChecksum}
 	}
-
-	out, size := users, 0
-	err = fields(message, func(number protowire.Number, value []byte, _ uint64) error {
-		if number != 3 {
-			return nil
-		}
-		payload, err := userRecord(value, partitionKeys, hashKeys)
-		if err != nil {
-			return err
-		}
-		if size += len(payload); size > MaxBytes {
-			return &Error{"too_large", fmt.Sprintf("its payloads are more than %d bytes", MaxBytes)}
-		}
-		out = append(out, payload)
-		return nil
-	})
-	if err != nil {
-		return users, err
+	users, reason := appendUsers(dst, message)
+	if reason != "" {
+		return dst, Error{reason}
 	}
-	return out, nil
-}
-
-// userRecord gives the payload of one user record, whose keys must be in the aggregate's tables.
-func userRecord(message []byte, partitionKeys, hashKeys uint64) (payload []byte, err error) {
-	keyed, hasData := false, false
-	err = fields(message, func(number protowire.Number, value []byte, index uint64) error {
-		switch number {
-		case 1:
-			keyed = true
-			if index >= partitionKeys {
-				return &Error{"index", fmt.Sprintf("a user record has partition key %d of %d", index, partitionKeys)}
-			}
-		case 2:
-			if index >= hashKeys {
-				return &Error{"index", fmt.Sprintf("a user record has explicit hash key %d of %d", index, hashKeys)}
-			}
-		case 3:
-			payload, hasData = value, true
-		}
-		return nil
-	})
-	if err == nil && !(keyed && hasData) {
-		err = &Error{"protobuf", "a user record lacks its key or its data"}
-	}
-	return payload, err
-}
-
-// fields walks over a message's fields, all of which the format numbers alike: 1 and 2 are keys, 3 is what they are
-// for. Fields with other numbers are of a later version, and passed over.
-func fields(message []byte, each func(number protowire.Number, value []byte, index uint64) error) error {
-	for len(message) > 0 {
-		number, kind, n := protowire.ConsumeTag(message)
-		if n < 0 {
-			return &Error{"protobuf", protowire.ParseError(n).Error()}
-		}
-		message = message[n:]
-		var value []byte
-		var index uint64
-		switch kind {
-		case protowire.BytesType:
-			value, n = protowire.ConsumeBytes(message)
-		case protowire.VarintType:
-			index, n = protowire.ConsumeVarint(message)
-		default:
-			n = protowire.ConsumeFieldValue(number, kind, message)
-		}
-		if n < 0 {
-			return &Error{"protobuf", protowire.ParseError(n).Error()}
-		}
-		message = message[n:]
-		if err := each(number, value, index); err != nil {
-			return err
-		}
-	}
-	return nil
+	return users, nil
 }

@@ -1,4 +1,5 @@
-// Package kpltest makes aggregated records as the Kinesis Producer Library does, for tests.
+// Package kpltest makes aggregates as the Kinesis Producer Library does, for tests. It is no producer: it knows no
+// limit and sends nothing.
 package kpltest
 
 import (
@@ -7,8 +8,12 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Aggregate packs payloads, each under its key, into one record.
+// Aggregate puts payloads into one Kinesis record's data, each under the partition key at its index. Keys used several
+// times are stored once. It panics unless there are as many keys as payloads.
 func Aggregate(keys []string, payloads [][]byte) []byte {
+	if len(keys) != len(payloads) {
+		panic("kpltest: every payload needs a key")
+	}
 	var message []byte
 	index := map[string]uint64{}
 	for _, key := range keys {
@@ -19,19 +24,19 @@ func Aggregate(keys []string, payloads [][]byte) []byte {
 		}
 	}
 	for i, payload := range payloads {
-		var user []byte
-		user = protowire.AppendTag(user, 1, protowire.VarintType)
-		user = protowire.AppendVarint(user, index[keys[i]])
-		user = protowire.AppendTag(user, 3, protowire.BytesType)
-		user = protowire.AppendBytes(user, payload)
+		record := protowire.AppendTag(nil, 1, protowire.VarintType)
+		record = protowire.AppendVarint(record, index[keys[i]])
+		record = protowire.AppendTag(record, 3, protowire.BytesType)
+		record = protowire.AppendBytes(record, payload)
 		message = protowire.AppendTag(message, 3, protowire.BytesType)
-		message = protowire.AppendBytes(message, user)
+		message = protowire.AppendBytes(message, record)
 	}
 	return Seal(message)
 }
 
-// Seal puts the magic bytes before a message, valid or not, and its checksum after it.
+// Seal puts the magic before and the MD5 after a message, whatever it is: so that a bad message has a good checksum.
 func Seal(message []byte) []byte {
+	data := append([]byte{0xf3, 0x89, 0x9a, 0xc2}, message...)
 	sum := md5.Sum(message)
-	return append(append([]byte("\xf3\x89\x9a\xc2"), message...), sum[:]...)
+	return append(data, sum[:]...)
 }
