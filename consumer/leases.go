@@ -171,14 +171,19 @@ func (c *Consumer) begun(ctx context.Context) error {
 }
 
 // Agree stores a document for all workers of the group under a name, unless one is there, and gives the one that is.
-func (c *Consumer) Agree(ctx context.Context, name, body string) (string, error) {
-	return c.table.once(ctx, "_"+name, body)
+func (s *Session) Agree(ctx context.Context, name, body string) (agreed string, err error) {
+	err = s.retry(ctx, "store the "+name, func() (err error) { agreed, err = s.c.table.once(ctx, "_"+name, body); return })
+	return agreed, err
 }
 
 // Agreed gives the document of a name, or an empty string.
-func (c *Consumer) Agreed(ctx context.Context, name string) (string, error) {
-	it, err := c.table.get(ctx, "_"+name)
-	return getText(it, "body"), err
+func (s *Session) Agreed(ctx context.Context, name string) (agreed string, err error) {
+	err = s.retry(ctx, "read the "+name, func() error {
+		it, err := s.c.table.get(ctx, "_"+name)
+		agreed = getText(it, "body")
+		return err
+	})
+	return agreed, err
 }
 
 // clean aborts what nobody will ever publish, and forgets shards and workers that are gone.

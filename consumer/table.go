@@ -352,8 +352,8 @@ func (t *table) ensure(ctx context.Context, create bool) error {
 	case err != nil:
 		return fmt.Errorf("look at table %s: %w", t.name, err)
 	default:
-		if k := out.Table.KeySchema; len(k) != 1 || aws.ToString(k[0].AttributeName) != "leaseKey" {
-			return fmt.Errorf("table %s is not a lease table: its key must be the string leaseKey alone; choose another with SLUICE_LEASE_TABLE", t.name)
+		if err := leaseTable(t.name, out.Table.KeySchema); err != nil {
+			return err
 		}
 		if out.Table.TableStatus == types.TableStatusActive {
 			return nil
@@ -362,6 +362,14 @@ func (t *table) ensure(ctx context.Context, create bool) error {
 	waiter := dynamodb.NewTableExistsWaiter(t.client, func(o *dynamodb.TableExistsWaiterOptions) { o.MinDelay, o.MaxDelay = time.Second, 5*time.Second })
 	if err := waiter.Wait(ctx, &dynamodb.DescribeTableInput{TableName: &t.name}, 2*time.Minute); err != nil {
 		return fmt.Errorf("wait for table %s: %w", t.name, err)
+	}
+	return nil
+}
+
+// leaseTable tells whether a table can hold leases.
+func leaseTable(name string, key []types.KeySchemaElement) error {
+	if len(key) != 1 || aws.ToString(key[0].AttributeName) != "leaseKey" {
+		return fmt.Errorf("table %s is not a lease table: its key must be the string leaseKey alone; choose another with SLUICE_LEASE_TABLE", name)
 	}
 	return nil
 }
