@@ -1,0 +1,226 @@
+package ops
+
+import (
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/sluice-etl/sluice/consumer"
+)
+
+var _ consumer.Observer = (*Metrics)(nil)
+
+// Metrics counts what the service does, in a registry of its own. It is the consumer's Observer, and hears the pipeline
+// and the AWS clients. Its methods are safe for concurrent use and never block.
+type Metrics struct {
+	build    Build
+	registry *prometheus.Registry
+	health   *Health
+	shards   *shards
+
+	// Beside being metrics, these are shown by Status.
+	received, receivedBytes, rows, rejects, flags atomic.Uint64
+	buffered, leases                              atomic.Int64
+
+	rescued, duplicates, files, lost        prometheus.Counter
+	rejected, anomalies, commits, awsErrors *counters
+	commitDuration, fileSize                prometheus.Histogram
+}
+
+// NewMetrics makes the metrics of one service. What the consumer tells of readiness goes on to health.
+func NewMetrics(build Build, health *Health) *Metrics { return newMetrics(build, health, time.Now) }
+
+func newMetrics(build Build, health *Health, now func() time.Time) *Metrics {
+	r := prometheus.NewRegistry()
+	m := &Metrics{build: build, registry: r, health: health, shards: newShards(now)}
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), m.shards)
+
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "sluice_build_info", Help: "Always 1; the labels tell which program this is.",
+		ConstLabels: prometheus.Labels{"version": build.Version, "commit": build.Commit, "go_version": build.Go},
+	})
+	info.Set(1)
+	r.MustRegister(info)
+
+	total := func(name, help string, value *atomic.Uint64) {
+		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(value.Load()) }))
+	}
+	level := func(name, help string, value *atomic.Int64) {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value.Load()) }))
+	}
+	count := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+		r.MustRegister(c)
+		return c
+	}
+	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
+		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
+		r.MustRegister(h)
+		return h
+	}
+
+	total("sluice_records_received_total",
+		"Kinesis records taken from the shards. A record that is read again after a failover counts again.", &m.received)
+	total("sluice_bytes_received_total",
+		"Bytes of data in the Kinesis records taken from the shards, without partition keys.", &m.receivedBytes)
+	total("sluice_rows_committed_total",
+		"Rows that became visible in files, each exactly once. Worry when it stands still while records are received.", &m.rows)
+	level("sluice_buffered_bytes",
+		"Memory of the batches that are not committed yet, over the shards held. Worry when it stays near the memory limit: commits do not keep up.", &m.buffered)
+	level("sluice_leases_owned",
+		"Shards that this process holds. The sum over all processes is the number of shards that are read; worry when it is less than the stream has.", &m.leases)
+	m.rescued = count("sluice_rows_rescued_total",
+		"Committed rows with something in the column rescued, which did not fit the schema. Worry when it is a large part of the rows: the schema is not that of the records.")
+	m.duplicates = count("sluice_duplicate_keys_total",
+		"Keys that came more than once in the same record; the last one is in the row.")
+	m.files = count("sluice_files_published_total",
+		"Files that became visible, of rows and of rejected records.")
+	m.lost = count("sluice_lease_lost_total",
+		"Shards that another process took while this one thought to hold them. Nothing is lost with it; worry when it keeps growing: the process stalls, or reaches DynamoDB too late.")
+	m.rejected = newCounters(r, "sluice_records_rejected_total",
+		"Records that are no rows, and were written under the error prefix. Worry when it is more than a trickle, and read the files there.", "reason")
+	m.anomalies = newCounters(r, "sluice_anomalies_total",
+		"Committed rows that the detector flagged as abnormal.", "detector")
+	m.commits = newCounters(r, "sluice_commits_total",
+		"Batches that became visible, by what ended them. Worry when memory is the usual trigger: files are smaller than configured.", "trigger")
+	m.awsErrors = newCounters(r, "sluice_aws_errors_total",
+		"Attempts of AWS calls that failed, also those that were tried again. Worry about denied and not_found at once, about the others when they last.", "service", "operation", "class")
+	m.commitDuration = histogram("sluice_commit_duration_seconds",
+		"Time from the end of a batch until it is visible. Worry when it comes near the flush interval.",
+		[]float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300})
+	m.fileSize = histogram("sluice_file_size_bytes",
+		"Sizes of the published files of rows. Worry when most are small: queries over many small files are slow and dear, and a longer flush interval or fewer partitions help.",
+		prometheus.ExponentialBuckets(1<<10, 4, 10))
+	return m
+}
+
+// Handler serves the metrics to Prometheus.
+func (m *Metrics) Handler(log *slog.Logger) http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError)})
+}
+
+// Expect makes the series of label values that are known in advance start at zero. Without it, the first event of a
+// kind creates its series, and a rate over it misses that event.
+func (m *Metrics) Expect(reasons, detectors, triggers []string) {
+	for _, r := range reasons {
+		m.rejected.with(r)
+	}
+	for _, d := range detectors {
+		m.anomalies.with(d)
+		m.shards.expect(d)
+	}
+	for _, t := range triggers {
+		m.commits.with(t)
+	}
+}
+
+// Received counts Kinesis records, and the bytes of their data, as they are taken from a shard.
+func (m *Metrics) Received(records, bytes int) {
+	m.received.Add(uint64(records))
+	m.receivedBytes.Add(uint64(bytes))
+}
+
+// Rejected counts committed records that are no rows.
+func (m *Metrics) Rejected(reason string, n int) {
+	m.rejects.Add(uint64(n))
+	m.rejected.with(reason).Add(float64(n))
+}
+
+// Rescued counts committed rows that hold something in the column rescued.
+func (m *Metrics) Rescued(rows int) { m.rescued.Add(float64(rows)) }
+
+// Duplicates counts keys that came again in the same record.
+func (m *Metrics) Duplicates(keys int) { m.duplicates.Add(float64(keys)) }
+
+// Anomalies counts committed rows that a detector flagged.
+func (m *Metrics) Anomalies(detector string, n int) {
+	m.flags.Add(uint64(n))
+	m.anomalies.with(detector).Add(float64(n))
+}
+
+// Buffered tells that the open batches grew by so many bytes, or shrank.
+func (m *Metrics) Buffered(delta int64) { m.buffered.Add(delta) }
+
+// Detector tells how many keys a detector keeps for a shard, and how many it has forgotten for want of room since its
+// engine was made for that shard.
+func (m *Metrics) Detector(name, shard string, keys int, evictions uint64) {
+	m.shards.detector(name, shard, keys, evictions)
+}
+
+// AWSError counts a failed attempt of a call.
+func (m *Metrics) AWSError(service, operation, class string) {
+	m.awsErrors.with(service, operation, class).Inc()
+}
+
+// Leases implements consumer.Observer.
+func (m *Metrics) Leases(held int) { m.leases.Store(int64(held)) }
+
+// Lost implements consumer.Observer.
+func (m *Metrics) Lost(string) { m.lost.Inc() }
+
+// Lag implements consumer.Observer.
+func (m *Metrics) Lag(shard string, behind time.Duration) { m.shards.wasRead(shard, behind) }
+
+// Committed implements consumer.Observer.
+func (m *Metrics) Committed(shard string, b consumer.Batch, took time.Duration) {
+	for _, f := range b.Files {
+		if f.Rows > 0 {
+			m.rows.Add(uint64(f.Rows))
+			m.fileSize.Observe(float64(len(f.Body)))
+		}
+	}
+	m.files.Add(float64(len(b.Files)))
+	m.commits.with(b.Trigger).Inc()
+	m.commitDuration.Observe(took.Seconds())
+	m.shards.hasCommitted(shard)
+}
+
+// Forget implements consumer.Observer. The series of the shard end, and it keeps nobody from being ready.
+func (m *Metrics) Forget(shard string) {
+	m.shards.forget(shard)
+	m.health.Forget(shard)
+}
+
+// NotReady implements consumer.Observer.
+func (m *Metrics) NotReady(what, reason string) { m.health.NotReady(what, reason) }
+
+// Ready implements consumer.Observer.
+func (m *Metrics) Ready(what string) { m.health.Ready(what) }
+
+// Status is a summary for people; the numbers count from the start of the process.
+type Status struct {
+	Received, ReceivedBytes uint64 // Kinesis records
+	Rows, Rejected          uint64 // committed
+	Anomalies               uint64 // flags of all detectors; several may flag the same row
+	Buffered                int64  // bytes
+	Shards                  []ShardStatus
+}
+
+// ShardStatus is that of one shard that is held.
+type ShardStatus struct {
+	Shard     string
+	Read      bool          // whether Lag is known
+	Lag       time.Duration // behind the end of the shard
+	Committed time.Time     // when a batch last became visible here; zero for not yet
+}
+
+// Lag is the highest of all shards.
+func (s Status) Lag() (worst time.Duration) {
+	for _, sh := range s.Shards {
+		worst = max(worst, sh.Lag)
+	}
+	return worst
+}
+
+// Status is how things stand now.
+func (m *Metrics) Status() Status {
+	return Status{
+		Received: m.received.Load(), ReceivedBytes: m.receivedBytes.Load(), Rows: m.rows.Load(), Rejected: m.rejects.Load(),
+		Anomalies: m.flags.Load(), Buffered: m.buffered.Load(), Shards: m.shards.status(),
+	}
+}
