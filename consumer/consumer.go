@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 )
@@ -79,10 +78,10 @@ type heartbeat struct {
 	moved time.Time
 }
 
-// New makes a consumer. The clients must not give up too late: an attempt that hangs holds up its shard.
-func New(cfg Config, k *kinesis.Client, d *dynamodb.Client, store Store) *Consumer {
+// New makes a consumer.
+func New(cfg Config, clients Clients, store Store) *Consumer {
 	c := &Consumer{
-		cfg: cfg, raw: k, store: store, table: &table{client: d, name: cfg.Table}, now: time.Now,
+		cfg: cfg, raw: clients.Kinesis, store: store, table: &table{client: clients.DynamoDB, name: cfg.Table}, now: time.Now,
 		observe: observer{cfg.Observe, cfg.Log}, fatal: make(chan error, 1), relist: make(chan struct{}, 1), nonce: fmt.Sprintf("%016x", rand.Uint64()),
 		sessions: map[string]*Session{}, armed: map[string]bool{}, rows: map[string]*lease{}, workers: map[string]heartbeat{},
 		free: map[string]time.Time{}, given: map[string]time.Time{},

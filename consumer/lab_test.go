@@ -118,7 +118,7 @@ func (l *lab) start(name string, change ...func(*Config)) *labWorker {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	w := &labWorker{stop: stop, done: make(chan error, 1),
-		c: New(cfg, kinesis.NewFromConfig(l.aws), l.d, l.store)}
+		c: New(cfg, Clients{l.k, l.d}, l.store)}
 	go func() { w.done <- w.c.Run(ctx, 10*time.Second); close(w.done) }()
 	l.t.Cleanup(func() { stop(); <-w.done })
 	return w

@@ -16,8 +16,20 @@ import (
 type Producer struct {
 	Client *kinesis.Client
 	Stream string
-	// Acknowledged, if set, is told of every record that the stream has taken, in the order of its answer.
-	Acknowledged func(shard, sequenceNumber string, data []byte)
+	// Acknowledged, if set, is told what the stream has taken, once for each of its answers.
+	Acknowledged func([]Taken)
+}
+
+// Outgoing is a record that is to be put.
+type Outgoing struct {
+	PartitionKey string
+	Data         []byte
+}
+
+// Taken is a record that a stream has taken, and where it is.
+type Taken struct {
+	Shard, SequenceNumber string
+	Data                  []byte
 }
 
 // The limits of one PutRecords.
@@ -28,7 +40,11 @@ const (
 
 // Put puts at most MaxPutRecords records of at most MaxPutBytes, and tries those again that the stream refuses for
 // the moment, until the context ends. Records of one call may change their order when some are refused.
-func (p *Producer) Put(ctx context.Context, records []types.PutRecordsRequestEntry) error {
+func (p *Producer) Put(ctx context.Context, outgoing []Outgoing) error {
+	records := make([]types.PutRecordsRequestEntry, len(outgoing))
+	for i := range outgoing {
+		records[i] = types.PutRecordsRequestEntry{PartitionKey: &outgoing[i].PartitionKey, Data: outgoing[i].Data}
+	}
 	for wait := firstRetry; len(records) > 0; wait = min(2*wait, lastReadRetry) {
 		out, err := p.Client.PutRecords(ctx, &kinesis.PutRecordsInput{StreamName: &p.Stream, Records: records})
 		var missing *types.ResourceNotFoundException
@@ -40,13 +56,17 @@ func (p *Producer) Put(ctx context.Context, records []types.PutRecordsRequestEnt
 		case err != nil:
 			return fmt.Errorf("put %d records to stream %s: %w", len(records), p.Stream, err)
 		}
+		var taken []Taken
 		var refused []types.PutRecordsRequestEntry
 		for i, r := range out.Records {
 			if r.ErrorCode != nil {
 				refused = append(refused, records[i])
-			} else if p.Acknowledged != nil {
-				p.Acknowledged(aws.ToString(r.ShardId), aws.ToString(r.SequenceNumber), records[i].Data)
+			} else {
+				taken = append(taken, Taken{aws.ToString(r.ShardId), aws.ToString(r.SequenceNumber), records[i].Data})
 			}
+		}
+		if p.Acknowledged != nil {
+			p.Acknowledged(taken)
 		}
 		if records = refused; len(records) == 0 {
 			return nil

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 )
 
 // ShardReport is what the table and the stream tell of a shard.
@@ -25,8 +23,8 @@ type ShardReport struct {
 }
 
 // Report reads the table, and the stream where a shard is not finished, and changes nothing.
-func Report(ctx context.Context, k *kinesis.Client, d *dynamodb.Client, stream, tableName string) ([]ShardReport, error) {
-	rows, _, err := (&table{client: d, name: tableName}).scan(ctx)
+func (c Clients) Report(ctx context.Context, stream, tableName string) ([]ShardReport, error) {
+	rows, _, err := (&table{client: c.DynamoDB, name: tableName}).scan(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +35,7 @@ func Report(ctx context.Context, k *kinesis.Client, d *dynamodb.Client, stream, 
 			Finished: l.Finished, Pending: len(l.Pending), Updated: updated}
 		if !l.Finished {
 			// The position is asked for with a read of one record; a stream that does not answer leaves the lag out.
-			if out, err := newReader(k, streamID{name: &stream}, l).read(ctx, aws.Int32(1)); err == nil {
+			if out, err := newReader(c.Kinesis, streamID{name: &stream}, l).read(ctx, aws.Int32(1)); err == nil {
 				r.Lag = aws.Float64(millis(*out.MillisBehindLatest).Seconds())
 			}
 		}

@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
-
 	"github.com/sluice-etl/sluice/consumer"
 	"github.com/sluice-etl/sluice/internal/kdg"
 )
@@ -35,7 +33,7 @@ const tick = 50 * time.Millisecond
 // which the first record is due, by the records' own clock; a record is put when as much time has gone by.
 func (f *Feed) Run(ctx context.Context, started time.Time) error {
 	begun := time.Now()
-	var batch []types.PutRecordsRequestEntry
+	var batch []consumer.Outgoing
 	size := 0
 	flush := func() error {
 		if len(batch) == 0 {
@@ -70,7 +68,7 @@ func (f *Feed) Run(ctx context.Context, started time.Time) error {
 				return ended(ctx, err)
 			}
 		}
-		batch = append(batch, types.PutRecordsRequestEntry{Data: bytes.TrimSuffix(record, []byte("\n")), PartitionKey: &key})
+		batch = append(batch, consumer.Outgoing{PartitionKey: key, Data: bytes.TrimSuffix(record, []byte("\n"))})
 		size += len(record) + len(key)
 	}
 	return ended(ctx, flush())
