@@ -1,0 +1,15 @@
+// Package e2e runs the commands as a user does, and holds what they leave behind against what was acknowledged. It is a
+// module of its own, because the foreign readers of the files (DuckDB, Apache Arrow) are heavy and one needs a C compiler:
+//
+//	cd internal/e2e && GOWORK=off go test ./...
+//
+// The commands are built by the tests. These environment variables say what else to run:
+//
+//	SLUICE_PEERS=DIR            run the service against kinesalite and dynalite, installed in DIR by
+//	                            `npm ci` in a copy of consumer/kcltest/peers
+//	SLUICE_E2E_RATE=1           hold 10,100 records a second
+//	SLUICE_E2E_RATE_DURATION=2m for so long (2m is the default); needs the machine for itself
+//	SLUICE_E2E_SEED=N           the random moments of a run before, as it printed them
+//
+// What is right is told by package check. Nothing here knows how the service works inside.
+package e2e
