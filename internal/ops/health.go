@@ -15,8 +15,7 @@ import (
 // Not ready means that something is being tried again, and that data may be late; restarting does not help then, so
 // that it does not touch liveness.
 type Health struct {
-	now func() time.Time
-
+	now  func() time.Time
 	made time.Time
 
 	mu       sync.Mutex
