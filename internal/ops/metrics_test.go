@@ -2,8 +2,6 @@ package ops
 
 import (
 	"fmt"
-	"log/slog"
-	"net/http/httptest"
 	"regexp"
 	"strings"
 	"sync"
@@ -30,12 +28,11 @@ func newTestMetrics() (*Metrics, *Health, *clock) {
 // scrape is what Prometheus gets.
 func scrape(t *testing.T, m *Metrics) string {
 	t.Helper()
-	answer := httptest.NewRecorder()
-	m.Handler(slog.New(slog.DiscardHandler)).ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
-	if answer.Code != 200 || !strings.HasPrefix(answer.Header().Get("Content-Type"), "text/plain; version=0.0.4") {
-		t.Fatalf("scraped: %d %s %s", answer.Code, answer.Header(), answer.Body)
+	status, header, body := get(m.Handler(quiet()), "/metrics")
+	if status != 200 || !strings.HasPrefix(header.Get("Content-Type"), "text/plain; version=0.0.4") {
+		t.Fatalf("scraped: %d %s %s", status, header, body)
 	}
-	return answer.Body.String()
+	return body
 }
 
 // samples compares the types and samples of the named metrics, in the order of the exposition, which is that of names
