@@ -10,7 +10,6 @@
 package dir
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // Options say where a store keeps what.
@@ -70,7 +70,46 @@ func open(o Options) (*Store, error) {
 			return nil, err
 		}
 	}
-	return s, nil
+	if err := s.probe(); err != nil {
+		return nil, err
+	}
+	return s, s.sweep(time.Now().Add(-24 * time.Hour))
+}
+
+// probe finds out whether objects can be published at all: later, their place in the stream would be committed already.
+func (s *Store) probe() error {
+	id := newID()
+	from, to := filepath.Join(s.state, id), filepath.Join(s.dir, "."+id)
+	err := writeNew(from, nil)
+	if err == nil {
+		if err = os.Link(from, to); err != nil {
+			err = fmt.Errorf("%w; %s and %s must lie on one file system that has hard links", err, s.state, s.dir)
+		}
+	}
+	return errors.Join(err, remove(to), remove(from))
+}
+
+// sweep removes temporary files that a crash has left before a time.
+func (s *Store) sweep(before time.Time) error {
+	names, err := os.ReadDir(s.state)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		info, err := name.Info()
+		if missing(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if validID(name.Name()) && info.Mode().IsRegular() && info.ModTime().Before(before) {
+			if err := remove(filepath.Join(s.state, name.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // within tells whether a path lies in the folder. Both are clean.
@@ -116,7 +155,10 @@ func (s *Store) put(ctx context.Context, key string, body []byte) error {
 	if err := remove(s.tokenPath(key)); err != nil {
 		return err
 	}
-	return s.replace(path, body)
+	if err := s.write(path, body); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
 }
 
 // Get reads an object whole. The error is fs.ErrNotExist where there is none.
@@ -187,13 +229,4 @@ func remove(path string) error {
 		return err
 	}
 	return nil
-}
-
-// sameContent tells whether a file holds just these bytes; a missing one does not.
-func sameContent(path string, want []byte) (bool, error) {
-	got, err := os.ReadFile(path)
-	if missing(err) {
-		return false, nil
-	}
-	return bytes.Equal(got, want), err
 }

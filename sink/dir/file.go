@@ -21,9 +21,9 @@ func writeNew(path string, body []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// replace gives a file new content, at once and for good: readers see the old or the new, also after a power cut. The
-// folder exists.
-func (s *Store) replace(path string, body []byte) error {
+// write gives a file its content, at once: readers see the old or the new, and a crash leaves the old or the new. It
+// is for good with the next syncDir of its folder, which exists.
+func (s *Store) write(path string, body []byte) error {
 	temporary := filepath.Join(s.state, newID())
 	err := writeNew(temporary, body)
 	if err == nil {
@@ -32,7 +32,7 @@ func (s *Store) replace(path string, body []byte) error {
 	if err != nil {
 		return errors.Join(err, remove(temporary))
 	}
-	return syncDir(filepath.Dir(path))
+	return nil
 }
 
 // makeDir makes a folder with all that lead to it, for good.

@@ -63,7 +63,15 @@ func (s *Store) upload(ctx context.Context, key, token string, body []byte) (str
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
-	if _, err := s.path(key); err != nil {
+	path, err := s.path(key)
+	if err != nil {
+		return "", err
+	}
+	// Whatever is wrong with the place is wrong now, and not only when the upload cannot be taken back any more.
+	if err := s.makeDir(filepath.Dir(path)); err != nil {
+		return "", err
+	}
+	if _, err := os.Lstat(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
 	text, err := json.Marshal(record{Key: key, Token: token, Started: time.Now()})
@@ -71,7 +79,7 @@ func (s *Store) upload(ctx context.Context, key, token string, body []byte) (str
 		return "", err
 	}
 	id := newID()
-	err = writeNew(s.recordPath(id), text)
+	err = s.write(s.recordPath(id), text)
 	if err == nil {
 		err = writeNew(s.bodyPath(id), body)
 	}
@@ -136,13 +144,16 @@ func (s *Store) publish(ctx context.Context, key, id, token string) error {
 		// Somebody else has published it, up to here, or a crash has come before the upload was whole.
 		return s.published(key, token)
 	case err != nil:
-		return fmt.Errorf("%w; the file system must have hard links", err)
+		return err
 	}
 	if err := syncDir(filepath.Dir(path)); err != nil {
 		return err
 	}
 	// From here on the token tells that it was published. A crash leaves an upload that is published again, or aborted.
-	if err := s.replace(s.tokenPath(key), []byte(token)); err != nil {
+	if err := s.write(s.tokenPath(key), []byte(token)); err != nil {
+		return err
+	}
+	if err := syncDir(s.tokens); err != nil {
 		return err
 	}
 	return s.discard(id)
@@ -161,11 +172,11 @@ func (s *Store) published(key, token string) error {
 	if err != nil {
 		return err
 	}
-	same, err := sameContent(s.tokenPath(key), []byte(token))
-	if err != nil {
+	carried, err := os.ReadFile(s.tokenPath(key))
+	if err != nil && !missing(err) {
 		return err
 	}
-	if !same {
+	if err != nil || string(carried) != token {
 		return fmt.Errorf("no upload, and an object that does not carry the token %s: %w", token, fs.ErrNotExist)
 	}
 	return nil
@@ -174,21 +185,16 @@ func (s *Store) published(key, token string) error {
 // sameFile tells whether two paths name the same file; a missing one is not the same as anything.
 func sameFile(a, b string) (bool, error) {
 	first, err := os.Lstat(a)
-	if err != nil {
-		return false, ignoreMissing(err)
+	if err == nil {
+		var second fs.FileInfo
+		if second, err = os.Lstat(b); err == nil {
+			return os.SameFile(first, second), nil
+		}
 	}
-	second, err := os.Lstat(b)
-	if err != nil {
-		return false, ignoreMissing(err)
-	}
-	return os.SameFile(first, second), nil
-}
-
-func ignoreMissing(err error) error {
 	if missing(err) {
-		return nil
+		err = nil
 	}
-	return err
+	return false, err
 }
 
 // discard removes what is left of an upload; the record last, since it leads to the body.

@@ -122,7 +122,7 @@ func (h *harness) lost(err error) {
 	}
 }
 
-// listed returns how many unfinished uploads each key below the prefix has, by key and id.
+// listed returns the unfinished uploads below the prefix, each as key, space and id.
 func (h *harness) listed(prefix string) map[string]bool {
 	h.Helper()
 	found := map[string]bool{}
@@ -146,11 +146,8 @@ func (h *harness) listed(prefix string) map[string]bool {
 
 // random makes bytes that show parts which were swapped, dropped or doubled.
 func random(size int) []byte {
-	r := rand.New(rand.NewPCG(1, uint64(size)))
 	body := make([]byte, size)
-	for i := range body {
-		body[i] = byte(r.Uint32())
-	}
+	rand.NewChaCha8([32]byte{byte(size)}).Read(body)
 	return body
 }
 
