@@ -18,10 +18,11 @@ var _ consumer.Observer = (*Metrics)(nil)
 // Metrics counts what the service does, in a registry of its own. It is the consumer's Observer, and hears the pipeline
 // and the AWS clients. Its methods are safe for concurrent use and never block.
 type Metrics struct {
-	build    Build
-	registry *prometheus.Registry
-	health   *Health
-	shards   *shards
+	prometheus.Gatherer // of all that is counted
+
+	build  Build
+	health *Health
+	shards *shards
 
 	// Beside being metrics, these are shown by Status.
 	received, receivedBytes, rows, rejects, flags atomic.Uint64
@@ -37,7 +38,7 @@ func NewMetrics(build Build, health *Health) *Metrics { return newMetrics(build,
 
 func newMetrics(build Build, health *Health, now func() time.Time) *Metrics {
 	r := prometheus.NewRegistry()
-	m := &Metrics{build: build, registry: r, health: health, shards: newShards(now)}
+	m := &Metrics{Gatherer: r, build: build, health: health, shards: newShards(now)}
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), m.shards)
 
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -101,7 +102,7 @@ func newMetrics(build Build, health *Health, now func() time.Time) *Metrics {
 
 // Handler serves the metrics to Prometheus.
 func (m *Metrics) Handler(log *slog.Logger) http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError)})
+	return promhttp.HandlerFor(m, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError)})
 }
 
 // Expect makes the series of label values that are known in advance start at zero. Without it, the first event of a

@@ -139,7 +139,7 @@ func TestLint(t *testing.T) {
 		t.Errorf("%s: %s", p.Metric, p.Text)
 	}
 	for _, name := range []string{"go_goroutines", "process_resident_memory_bytes"} {
-		if n, err := testutil.GatherAndCount(m.registry, name); err != nil || n != 1 {
+		if n, err := testutil.GatherAndCount(m, name); err != nil || n != 1 {
 			t.Errorf("%s: %d series, %v", name, n, err)
 		}
 	}
@@ -163,7 +163,7 @@ func TestSeriesOfAShardEndWithIt(t *testing.T) {
 		`, "sluice_lag_seconds", "sluice_last_commit_timestamp_seconds", "sluice_detector_keys", "sluice_detector_evictions_total")
 	m.Forget("shard-1")
 	for name, want := range map[string]int{"sluice_lag_seconds": 0, "sluice_last_commit_timestamp_seconds": 0, "sluice_detector_keys": 1} {
-		if n, err := testutil.GatherAndCount(m.registry, name); err != nil || n != want {
+		if n, err := testutil.GatherAndCount(m, name); err != nil || n != want {
 			t.Errorf("%s: %d series, want %d; %v", name, n, want, err)
 		}
 	}
@@ -213,7 +213,7 @@ func TestLabelsAreBounded(t *testing.T) {
 	m.Anomalies("no UTF-8: \xff", 1)
 	m.Anomalies("", 1)
 	for name, want := range map[string]int{"sluice_records_rejected_total": maxSeries + 1, "sluice_aws_errors_total": maxSeries + 1, "sluice_anomalies_total": 2} {
-		if n, err := testutil.GatherAndCount(m.registry, name); err != nil || n != want {
+		if n, err := testutil.GatherAndCount(m, name); err != nil || n != want {
 			t.Errorf("%s: %d series, want %d; %v", name, n, want, err)
 		}
 	}
@@ -271,7 +271,7 @@ func TestConcurrency(t *testing.T) {
 		})
 	}
 	for range rounds / 10 {
-		if _, err := m.registry.Gather(); err != nil {
+		if _, err := m.Gather(); err != nil {
 			t.Fatal(err)
 		}
 	}
