@@ -1,0 +1,147 @@
+package sink
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// dateField is a letter of a pattern with how often it stands there, or, with the letter 0, text.
+type dateField struct {
+	letter byte
+	count  int
+	text   string
+}
+
+// dateLetters are the supported letters of java.time.format.DateTimeFormatter, each with how often it may be repeated.
+var dateLetters = map[byte]int{
+	'y': 9, 'u': 9, // year
+	'M': 4, 'L': 4, // month: number, or from three letters on its English name
+	'd': 2, 'D': 3, // day of the month, of the year
+	'E': 4,         // day of the week, by its English name
+	'H': 2, 'k': 2, // hour of the day, from 0 and from 1
+	'h': 2, 'K': 2, 'a': 1, // hour of the half day, from 1 and from 0; AM or PM
+	'm': 2, 's': 2, 'S': 9, // minute, second, fraction of a second
+}
+
+// parseDatePattern reads a pattern. Letters are fields, text in apostrophes and other characters stand for themselves.
+func parseDatePattern(pattern string) ([]dateField, error) {
+	if pattern == "" {
+		return nil, fmt.Errorf("the timestamp has no pattern; it reads !{timestamp:yyyy-MM-dd}")
+	}
+	var fields []dateField
+	text := func(s string) {
+		if n := len(fields); n > 0 && fields[n-1].letter == 0 {
+			fields[n-1].text += s
+		} else {
+			fields = append(fields, dateField{text: s})
+		}
+	}
+	for i := 0; i < len(pattern); {
+		c := pattern[i]
+		switch {
+		case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z':
+			n := 1
+			for i+n < len(pattern) && pattern[i+n] == c {
+				n++
+			}
+			most, ok := dateLetters[c]
+			if !ok {
+				return nil, fmt.Errorf("the letter %q of the pattern %q is not supported; y, M, d, D, E, H, k, h, K, a, m, s and S are, and text stands in apostrophes", c, pattern)
+			}
+			if n > most {
+				return nil, fmt.Errorf("%q of the pattern %q is repeated more often than the %d times that it can be", c, pattern, most)
+			}
+			fields = append(fields, dateField{letter: c, count: n})
+			i += n
+		case c == '\'':
+			rest := pattern[i+1:]
+			end := strings.IndexByte(rest, '\'')
+			if end < 0 {
+				return nil, fmt.Errorf("the pattern %q has an apostrophe that is not closed", pattern)
+			}
+			if end == 0 {
+				text("'")
+			} else {
+				text(rest[:end])
+			}
+			i += end + 2
+		case strings.IndexByte("[]{}#", c) >= 0:
+			return nil, fmt.Errorf("the pattern %q has a %q, which is reserved; text stands in apostrophes", pattern, c)
+		default:
+			text(string(c))
+			i++
+		}
+	}
+	return fields, nil
+}
+
+// appendDate renders a time as its location shows it.
+func appendDate(dst []byte, fields []dateField, t time.Time) []byte {
+	for _, f := range fields {
+		switch f.letter {
+		case 0:
+			dst = append(dst, f.text...)
+		case 'y', 'u':
+			if f.count == 2 {
+				dst = appendPadded(dst, t.Year()%100, 2)
+			} else {
+				dst = appendPadded(dst, t.Year(), f.count)
+			}
+		case 'M', 'L':
+			switch f.count {
+			case 3:
+				dst = append(dst, t.Month().String()[:3]...)
+			case 4:
+				dst = append(dst, t.Month().String()...)
+			default:
+				dst = appendPadded(dst, int(t.Month()), f.count)
+			}
+		case 'd':
+			dst = appendPadded(dst, t.Day(), f.count)
+		case 'D':
+			dst = appendPadded(dst, t.YearDay(), f.count)
+		case 'E':
+			name := t.Weekday().String()
+			if f.count < 4 {
+				name = name[:3]
+			}
+			dst = append(dst, name...)
+		case 'H':
+			dst = appendPadded(dst, t.Hour(), f.count)
+		case 'k':
+			dst = appendPadded(dst, (t.Hour()+23)%24+1, f.count)
+		case 'h':
+			dst = appendPadded(dst, (t.Hour()+11)%12+1, f.count)
+		case 'K':
+			dst = appendPadded(dst, t.Hour()%12, f.count)
+		case 'a':
+			dst = append(dst, "AP"[t.Hour()/12], 'M')
+		case 'm':
+			dst = appendPadded(dst, t.Minute(), f.count)
+		case 's':
+			dst = appendPadded(dst, t.Second(), f.count)
+		case 'S':
+			digits := fmt.Sprintf("%09d", t.Nanosecond())
+			dst = append(dst, digits[:f.count]...)
+		}
+	}
+	return dst
+}
+
+// appendPadded appends a number with leading zeros up to a width.
+func appendPadded(dst []byte, n, width int) []byte {
+	if n < 0 {
+		dst, n = append(dst, '-'), -n
+	}
+	for limit := 10; width > 1; width, limit = width-1, limit*10 {
+		if n < limit {
+			for ; width > 1; width-- {
+				dst = append(dst, '0')
+			}
+			break
+		}
+	}
+	return strconv.AppendInt(dst, int64(n), 10)
+}

@@ -1,0 +1,210 @@
+package sink
+
+import (
+	"bytes"
+	"fmt"
+	"hash/maphash"
+	"maps"
+	"slices"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress"
+	"github.com/parquet-go/parquet-go/compress/gzip"
+	"github.com/parquet-go/parquet-go/compress/snappy"
+	"github.com/parquet-go/parquet-go/compress/uncompressed"
+	"github.com/parquet-go/parquet-go/compress/zstd"
+
+	"github.com/sluice-etl/sluice/internal/columns"
+)
+
+// How Parquet files are named and announced.
+const (
+	ParquetExtension = "parquet"
+	ParquetType      = "application/vnd.apache.parquet"
+)
+
+const (
+	maxGroupRows = 128 << 10 // readers skip, and work in parallel, by row group
+	pageBytes    = 64 << 10  // a writer holds a buffer of this size for each column
+	valuesAtOnce = 1024
+	maxWriters   = 8
+)
+
+// Options say how files are written.
+type Options struct {
+	Compression string // zstd (at its fastest level), snappy, gzip or none
+	CreatedBy   string // the version of sluice, for the files' metadata
+}
+
+// Encoder makes Parquet files of rows. Its writers are kept for the next file with the same columns. It is not safe for
+// concurrent use.
+type Encoder struct {
+	codec     compress.Codec
+	createdBy string
+	writers   map[string]*parquet.Writer
+	values    []parquet.Value
+	out       bytes.Buffer
+	sample    map[uint64]struct{}
+	seed      maphash.Seed
+}
+
+// NewEncoder makes an encoder.
+func NewEncoder(o Options) (*Encoder, error) {
+	codecs := map[string]compress.Codec{
+		"zstd": &zstd.Codec{Level: zstd.SpeedFastest}, "snappy": &snappy.Codec{}, "gzip": &gzip.Codec{}, "none": &uncompressed.Codec{},
+	}
+	codec, ok := codecs[o.Compression]
+	if !ok {
+		return nil, fmt.Errorf("there is no compression %q; there are %v", o.Compression, slices.Sorted(maps.Keys(codecs)))
+	}
+	return &Encoder{
+		codec: codec, createdBy: o.CreatedBy, writers: map[string]*parquet.Writer{}, values: make([]parquet.Value, 0, valuesAtOnce),
+		sample: map[uint64]struct{}{}, seed: maphash.MakeSeed(),
+	}, nil
+}
+
+// Encode makes one file of the selected rows of a table, in their order, and appends it to dst. Columns keep the table's
+// order and names; those that are not required are optional. Timestamps are milliseconds in UTC. Text columns of few
+// different values have a dictionary. At least one row must be selected.
+func (e *Encoder) Encode(dst []byte, t *columns.Table, rows []int32) ([]byte, error) {
+	if len(rows) == 0 {
+		return nil, fmt.Errorf("encode Parquet: there are no rows, and an empty file is of no use")
+	}
+	w, err := e.writer(t, rows)
+	if err != nil {
+		return nil, fmt.Errorf("encode Parquet: %w", err)
+	}
+	for group := range slices.Chunk(rows, maxGroupRows) {
+		for i, column := range w.ColumnWriters() {
+			if err := e.write(column, &t.Columns[i], i, group); err != nil {
+				return nil, fmt.Errorf("encode Parquet: column %s: %w", t.Columns[i].Name, err)
+			}
+		}
+		if err := w.Flush(); err != nil {
+			return nil, fmt.Errorf("encode Parquet: %w", err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("encode Parquet: %w", err)
+	}
+	return append(dst, e.out.Bytes()...), nil
+}
+
+// write gives a column's values of some rows to its writer, a block at a time.
+func (e *Encoder) write(w *parquet.ColumnWriter, c *columns.Column, index int, rows []int32) error {
+	defined := 1
+	if c.Required {
+		defined = 0
+	}
+	for block := range slices.Chunk(rows, valuesAtOnce) {
+		values := e.values[:0]
+		for _, row := range block {
+			if !c.Valid[row] {
+				values = append(values, parquet.NullValue().Level(0, 0, index))
+				continue
+			}
+			var v parquet.Value
+			switch c.Type {
+			case columns.String:
+				v = parquet.ByteArrayValue(c.TextAt(int(row)))
+			case columns.Int64, columns.Timestamp:
+				v = parquet.Int64Value(c.Ints[row])
+			case columns.Double:
+				v = parquet.DoubleValue(c.Doubles[row])
+			case columns.Boolean:
+				v = parquet.BooleanValue(c.Bools[row])
+			}
+			values = append(values, v.Level(0, defined, index))
+		}
+		if _, err := w.WriteRowValues(values); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writer gives a writer for the table's columns, each with the encoding that suits its values.
+func (e *Encoder) writer(t *columns.Table, rows []int32) (*parquet.Writer, error) {
+	key := make([]byte, 0, 32*len(t.Columns))
+	dictionaries := make([]bool, len(t.Columns))
+	for i := range t.Columns {
+		c := &t.Columns[i]
+		dictionaries[i] = c.Type == columns.String && e.repeats(c, rows)
+		key = fmt.Appendf(key, "%q %d %t %t\n", c.Name, c.Type, c.Required, dictionaries[i])
+	}
+	e.out.Reset()
+	if w, ok := e.writers[string(key)]; ok {
+		w.Reset(&e.out)
+		return w, nil
+	}
+	if len(e.writers) >= maxWriters {
+		clear(e.writers)
+	}
+	schema, err := schemaOf(t, dictionaries)
+	if err != nil {
+		return nil, err
+	}
+	w := parquet.NewWriter(&e.out, schema, parquet.Compression(e.codec), parquet.DataPageVersion(1), parquet.PageBufferSize(pageBytes),
+		parquet.WriteBufferSize(0), parquet.CreatedBy("sluice", e.createdBy, ""))
+	e.writers[string(key)] = w
+	return w, nil
+}
+
+// repeats tells whether a dictionary pays: whether at most half of the values in a sample from all over the rows are
+// different.
+func (e *Encoder) repeats(c *columns.Column, rows []int32) bool {
+	clear(e.sample)
+	n := 0
+	step := max(1, len(rows)/valuesAtOnce)
+	for i := 0; i < len(rows); i += step {
+		if row := rows[i]; c.Valid[row] {
+			e.sample[maphash.Bytes(e.seed, c.TextAt(int(row)))] = struct{}{}
+			n++
+		}
+	}
+	return 2*len(e.sample) <= n
+}
+
+// schemaOf is the file's schema.
+func schemaOf(t *columns.Table, dictionaries []bool) (*parquet.Schema, error) {
+	group := parquet.Group{}
+	order := map[string]int{}
+	for i := range t.Columns {
+		c := &t.Columns[i]
+		if _, twice := order[c.Name]; twice {
+			return nil, fmt.Errorf("there are two columns %q", c.Name)
+		}
+		var node parquet.Node
+		switch c.Type {
+		case columns.String:
+			node = parquet.Encoded(parquet.String(), &parquet.Plain)
+			if dictionaries[i] {
+				node = parquet.Encoded(parquet.String(), &parquet.RLEDictionary)
+			}
+		case columns.Int64:
+			node = parquet.Int(64)
+		case columns.Timestamp:
+			node = parquet.Timestamp(parquet.Millisecond)
+		case columns.Double:
+			node = parquet.Leaf(parquet.DoubleType)
+		case columns.Boolean:
+			node = parquet.Leaf(parquet.BooleanType)
+		}
+		if !c.Required {
+			node = parquet.Optional(node)
+		}
+		group[c.Name] = node
+		order[c.Name] = i
+	}
+	fields := group.Fields() // sorted by name
+	slices.SortFunc(fields, func(a, b parquet.Field) int { return order[a.Name()] - order[b.Name()] })
+	return parquet.NewSchema("sluice", ordered{group, fields}), nil
+}
+
+// ordered is a group that keeps the order of its fields.
+type ordered struct {
+	parquet.Group
+	fields []parquet.Field
+}
+
+func (o ordered) Fields() []parquet.Field { return o.fields }

@@ -1,0 +1,77 @@
+package sink
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// How files of rejects are named and announced.
+const (
+	RejectsExtension = "json.gz"
+	RejectsType      = "application/gzip"
+)
+
+// Reject is a piece of a record that is no row, and why.
+type Reject struct {
+	Arrival  time.Time
+	Code     string // from a closed set
+	Message  string // for a person
+	Raw      []byte // as it came
+	Shard    string
+	Sequence string
+	Sub      int // the place in the Kinesis record
+}
+
+// rejectLine is a reject as it is written, with the names that Firehose gives such fields.
+type rejectLine struct {
+	Arrival  int64  `json:"arrivalTimestamp"` // milliseconds since 1970
+	Code     string `json:"errorCode"`
+	Message  string `json:"errorMessage"`
+	Raw      []byte `json:"rawData"` // base64
+	Shard    string `json:"shardId"`
+	Sequence string `json:"sequenceNumber"`
+	Sub      int    `json:"subSequenceNumber"`
+}
+
+// Rejects gathers rejects as gzip JSON lines. It is not safe for concurrent use.
+type Rejects struct {
+	out  bytes.Buffer
+	zip  *gzip.Writer
+	json *json.Encoder
+	n    int
+	err  error
+}
+
+// NewRejects makes an empty list.
+func NewRejects() *Rejects {
+	r := &Rejects{}
+	r.zip, r.err = gzip.NewWriterLevel(&r.out, gzip.BestSpeed)
+	r.json = json.NewEncoder(r.zip)
+	return r
+}
+
+// Append adds a reject. It keeps nothing of it.
+func (r *Rejects) Append(j Reject) {
+	if r.err == nil {
+		r.err = r.json.Encode(rejectLine{j.Arrival.UnixMilli(), j.Code, j.Message, j.Raw, j.Shard, j.Sequence, j.Sub})
+	}
+	r.n++
+}
+
+// Len is the number of rejects.
+func (r *Rejects) Len() int { return r.n }
+
+// Bytes ends the list and gives its file. Nothing can be added after.
+func (r *Rejects) Bytes() ([]byte, error) {
+	if r.err == nil {
+		r.err = r.zip.Close()
+	}
+	if r.err != nil {
+		return nil, fmt.Errorf("encode rejects: %w", r.err)
+	}
+	return r.out.Bytes(), nil
+}

@@ -1,0 +1,44 @@
+package sink
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+func TestRejects(t *testing.T) {
+	r := NewRejects()
+	raw := []byte("\xff\x00not <JSON>\n")
+	r.Append(Reject{Arrival: time.UnixMilli(1234), Code: "invalid_json", Message: "at byte 2", Raw: raw, Shard: "shardId-000000000001", Sequence: "495", Sub: 3})
+	r.Append(Reject{Code: "empty"})
+	body, err := r.Bytes()
+	if err != nil || r.Len() != 2 {
+		t.Fatalf("%d rejects, %v", r.Len(), err)
+	}
+	unzipped, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(unzipped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := bytes.Cut(text, []byte("\n"))
+	want := `{"arrivalTimestamp":1234,"errorCode":"invalid_json","errorMessage":"at byte 2","rawData":"/wBub3QgPEpTT04+Cg==","shardId":"shardId-000000000001","sequenceNumber":"495","subSequenceNumber":3}`
+	if string(first) != want {
+		t.Errorf("wrote %s; want %s", first, want)
+	}
+	var line struct {
+		Raw []byte `json:"rawData"`
+	}
+	if err := json.Unmarshal(first, &line); err != nil || !bytes.Equal(line.Raw, raw) {
+		t.Errorf("the raw data come back as %q, %v", line.Raw, err)
+	}
+	if n := bytes.Count(text, []byte("\n")); n != 2 {
+		t.Errorf("%d lines; want 2", n)
+	}
+}
