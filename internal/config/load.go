@@ -24,7 +24,7 @@ func Require(names ...string) Option {
 	return func(l *loader) { l.required = names }
 }
 
-// Default replaces the default of a setting, such as STREAM.
+// Default replaces the default of a setting, such as STREAM or ANOMALY_LOGINS_KEY.
 func Default(name, value string) Option {
 	return func(l *loader) { l.defaults[name] = value }
 }

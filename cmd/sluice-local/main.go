@@ -1,0 +1,171 @@
+// Command sluice-local runs the service on one machine that has nothing but Go: with stand-ins for Kinesis, DynamoDB and
+// S3 in the process, and a generator of the transactions of a well-known lab, one address among which is abnormal. The
+// service is the same as that of the command sluice, with the AWS SDK and the Kinesis Client Library; only the
+// endpoints differ.
+//
+// Everything is kept in one folder. A second run on it goes on where the first one stopped, however that ended.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/sluice-etl/sluice/internal/config"
+	"github.com/sluice-etl/sluice/internal/ops"
+	"github.com/sluice-etl/sluice/internal/service"
+)
+
+// The lab's names.
+const (
+	stream = "TicketTransactionStreamingData"
+	bucket = "sluice-local"
+	shards = 2
+	// The lab's prefix, in UTC.
+	prefix = stream + "/ingest_year=!{timestamp:yyyy}/ingest_month=!{timestamp:MM}/ingest_day=!{timestamp:dd}/ingest_hour=!{timestamp:HH}/"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	err := run(ctx, os.Args[1:])
+	var faults config.Faults
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+	case errors.As(err, &faults) && faults.Usage():
+		fmt.Fprintf(os.Stderr, "sluice-local: %v\n", err)
+		os.Exit(2)
+	case errors.As(err, &faults):
+		fmt.Fprintf(os.Stderr, "sluice-local: the configuration is invalid:\n%v\n", err)
+		os.Exit(78)
+	default:
+		fmt.Fprintf(os.Stderr, "sluice-local: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// options are the flags beside the settings of the service.
+type options struct {
+	duration time.Duration
+	dir      string
+	rate     float64
+	seed     uint64
+	json     bool
+	http     string
+}
+
+func run(ctx context.Context, args []string) error {
+	o, cfg, err := parse(args)
+	if err != nil {
+		return err
+	}
+	terminal := term.IsTerminal(int(os.Stderr.Fd()))
+	s, err := service.New(cfg, ops.NewLogger(os.Stderr, cfg.Log, cfg.LogLevel, terminal))
+	if err != nil {
+		return err
+	}
+	stand, err := startStandIns(ctx, o.dir, cfg)
+	if err != nil {
+		return err
+	}
+	defer stand.close()
+	say := func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+	say("Everything is kept in %s", o.dir)
+	s.Listening = func(address string) { say("Status page: http://%s/", address) }
+
+	// The service stops when everything that was put into the stream was read, or when that takes too long.
+	watch := newWatch(s.Metrics)
+	s.Observer = watch
+	serviceCtx, stopService := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopService()
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(serviceCtx) }()
+	fed := make(chan error, 1)
+	feedCtx, stopFeed := context.WithCancel(ctx)
+	defer stopFeed()
+	go func() { fed <- stand.feed(feedCtx, o) }()
+	progress := startProgress(s.Metrics, terminal)
+
+	var feedErr error
+	select {
+	case err = <-ended: // by itself: a fault
+		stopFeed()
+		feedErr = <-fed
+	case feedErr = <-fed:
+		watch.settle(drainTime)
+		stopService()
+		err = <-ended
+	}
+	progress.stop()
+	if err = errors.Join(err, feedErr); err != nil {
+		return err
+	}
+	return report(stand, cfg, o)
+}
+
+// drainTime bounds the wait for the last records; with the service's own time to stop it stays below 20 s.
+const drainTime = 8 * time.Second
+
+// parse reads the flags and the settings; those that the lab has are defaults.
+func parse(args []string) (o options, cfg *config.Config, err error) {
+	own := flag.NewFlagSet("sluice-local", flag.ContinueOnError)
+	own.DurationVar(&o.duration, "duration", time.Minute, "time to run; 0 until it is stopped")
+	own.StringVar(&o.dir, "dir", "", "`folder` of everything, to go on in a later run (default: a fresh one)")
+	own.Float64Var(&o.rate, "rate", 1, "multiplies the 101 records a second")
+	own.Uint64Var(&o.seed, "seed", 0, "makes the same transactions every time; 0: others each time")
+	own.BoolVar(&o.json, "json", false, "print the summary as one line of JSON")
+	own.StringVar(&o.http, "http", "", "`address` of the status page (default 127.0.0.1, a free port)")
+	cfg, err = config.Load(args, os.Environ(), os.ReadFile, config.Flags(own), config.Require(),
+		config.Default("STREAM", stream), config.Default("BUCKET", bucket), config.Default("PREFIX", prefix),
+		config.Default("COMPRESSION", "none"), config.Default("FLUSH_INTERVAL", "10s"), config.Default("FAILOVER_TIME", "2s"),
+		config.Default("SHUTDOWN_TIMEOUT", "10s"), config.Default("HTTP_ADDR", "127.0.0.1:0"), config.Default("LOG_LEVEL", "warn"),
+		config.Default("ANOMALY_DETECTORS", "source_rate"),
+		config.Default("ANOMALY_SOURCE_RATE_KIND", "rate"), config.Default("ANOMALY_SOURCE_RATE_KEY", "sourceip"))
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Print("Usage: sluice-local [FLAGS]\n\n")
+		own.SetOutput(os.Stdout)
+		own.PrintDefaults()
+		fmt.Print("\nSettings of the service:\n\n", config.Usage())
+		return o, nil, err
+	}
+	var faults config.Faults
+	if err != nil && !errors.As(err, &faults) {
+		return o, nil, err
+	}
+	usage := func(key, message string) { faults = append(faults, config.Fault{Key: key, Message: message}) }
+	if o.duration < 0 {
+		usage("--duration", "it cannot be negative")
+	}
+	if !(o.rate > 0 && o.rate <= 1e4) {
+		usage("--rate", "it must be above 0, and at most 10000")
+	}
+	if len(cfg.Args) > 0 {
+		usage(cfg.Args[0], "it is not expected here; settings are given as --name VALUE")
+	}
+	if cfg.Stream != stream || cfg.Bucket != bucket {
+		usage("SLUICE_STREAM, SLUICE_BUCKET", "the stand-ins have one stream and one bucket, "+stream+" and "+bucket)
+	}
+	if len(faults) > 0 {
+		return o, nil, append(faults, service.Check(cfg)...)
+	}
+	if o.http != "" {
+		cfg.HTTPAddr = o.http
+	}
+	if o.seed == 0 {
+		o.seed = uint64(time.Now().UnixNano())
+	}
+	if o.dir == "" {
+		o.dir, err = os.MkdirTemp("", "sluice-local-")
+	} else {
+		o.dir, err = filepath.Abs(o.dir)
+	}
+	return o, cfg, err
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/sluice-etl/sluice/cmd/sluice-local/s3gw"
+	"github.com/sluice-etl/sluice/consumer"
+	"github.com/sluice-etl/sluice/consumer/kcltest"
+	"github.com/sluice-etl/sluice/internal/config"
+	"github.com/sluice-etl/sluice/internal/feed"
+	"github.com/sluice-etl/sluice/internal/kdg"
+)
+
+// standIns are the AWS services of this process, over one folder:
+//
+//	kcl/                        the state of Kinesis and DynamoDB
+//	s3/sluice-local/            the bucket: objects are plain files
+//	s3-metadata/                what S3 keeps beside objects
+//	ledger.jsonl                every record that the stream has acknowledged
+type standIns struct {
+	kcl    *kcltest.Server
+	s3     *s3gw.Gateway
+	aws    consumer.Clients
+	ledger *os.File
+	bucket string // its folder
+}
+
+func startStandIns(ctx context.Context, dir string, cfg *config.Config) (*standIns, error) {
+	s := &standIns{bucket: filepath.Join(dir, "s3", bucket)}
+	if err := s.start(ctx, dir, cfg); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *standIns) start(ctx context.Context, dir string, cfg *config.Config) (err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if s.ledger, err = os.OpenFile(filepath.Join(dir, "ledger.jsonl"), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o644); err != nil {
+		return err
+	}
+	if s.kcl, err = kcltest.Start(kcltest.Options{Dir: filepath.Join(dir, "kcl"), ReadLimits: false}); err != nil {
+		return err
+	}
+	if s.s3, err = s3gw.Start(s3gw.Options{Dir: filepath.Join(dir, "s3"), Sidecar: filepath.Join(dir, "s3-metadata"), Bucket: bucket}); err != nil {
+		return err
+	}
+	for name, value := range map[string]string{
+		"AWS_REGION": s.s3.Region, "AWS_ACCESS_KEY_ID": s.s3.AccessKey, "AWS_SECRET_ACCESS_KEY": s.s3.SecretKey, "AWS_SESSION_TOKEN": "",
+		"AWS_ENDPOINT_URL_KINESIS": s.kcl.URL, "AWS_ENDPOINT_URL_DYNAMODB": s.kcl.URL, "AWS_ENDPOINT_URL_S3": s.s3.URL,
+		// What this machine has for the real AWS is not looked at.
+		"AWS_PROFILE": "", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "", "AWS_EC2_METADATA_DISABLED": "true",
+		"AWS_CONFIG_FILE": filepath.Join(dir, "no-config"), "AWS_SHARED_CREDENTIALS_FILE": filepath.Join(dir, "no-credentials"),
+	} {
+		if err := os.Setenv(name, value); err != nil {
+			return err
+		}
+	}
+	sdk, err := config.AWS(ctx, cfg, nil)
+	if err != nil {
+		return err
+	}
+	s.aws = consumer.NewClients(sdk)
+	return consumer.CreateStream(ctx, s.aws.Kinesis, stream, shards)
+}
+
+func (s *standIns) close() error {
+	var errs []error
+	if s.s3 != nil {
+		errs = append(errs, s.s3.Close())
+	}
+	if s.kcl != nil {
+		errs = append(errs, s.kcl.Close())
+	}
+	if s.ledger != nil {
+		errs = append(errs, s.ledger.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// feed puts the lab's transactions into the stream until the time is over or the context ends.
+func (s *standIns) feed(ctx context.Context, o options) error {
+	normal, err := kdg.Parse("transaction-normal.kdg", kdg.TransactionNormal)
+	if err != nil {
+		return err
+	}
+	abnormal, err := kdg.Parse("transaction-abnormal.kdg", kdg.TransactionAbnormal)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	f := feed.Feed{
+		Records:  kdg.NewStream([]kdg.Source{{Template: normal, Rate: 100 * o.rate}, {Template: abnormal, Rate: o.rate}}, o.seed, now),
+		Producer: &consumer.Producer{Client: s.aws.Kinesis, Stream: stream},
+		Key:      feed.RandomKey(o.seed),
+		Duration: o.duration,
+	}
+	var broken error
+	f.Producer.Acknowledged = func(taken []consumer.Taken) { broken = errors.Join(broken, s.write(taken)) }
+	if err := f.Run(ctx, now); err != nil {
+		return fmt.Errorf("put records into the stream: %w", err)
+	}
+	return broken
+}
+
+// ledgerLine is what an audit holds the files against.
+type ledgerLine struct {
+	Shard  string `json:"shard"`
+	Seq    string `json:"seq"`
+	SHA256 string `json:"sha256"`
+	Data   string `json:"data"`
+}
+
+// write adds a line to the ledger for each record that the stream has taken.
+func (s *standIns) write(taken []consumer.Taken) error {
+	var lines bytes.Buffer
+	encoder := json.NewEncoder(&lines)
+	for _, t := range taken {
+		sum := sha256.Sum256(t.Data)
+		if err := encoder.Encode(ledgerLine{t.Shard, t.SequenceNumber, hex.EncodeToString(sum[:]), string(t.Data)}); err != nil {
+			return err
+		}
+	}
+	_, err := s.ledger.Write(lines.Bytes())
+	return err
+}

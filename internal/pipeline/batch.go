@@ -1,0 +1,228 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/sluice-etl/sluice/anomaly"
+	"github.com/sluice-etl/sluice/consumer"
+	"github.com/sluice-etl/sluice/consumer/kpl"
+	"github.com/sluice-etl/sluice/internal/columns"
+	"github.com/sluice-etl/sluice/sink"
+	"github.com/sluice-etl/sluice/transform"
+)
+
+const (
+	maxFiles  = 100     // of a batch: their list must fit into a DynamoDB item, of 400 KiB
+	maxTable  = 1 << 30 // bytes of a batch; a column's text must stay below 4 GiB, also with one more record
+	sizeEvery = 256 << 10
+)
+
+// batch holds the rows of a shard that are not committed: one table, in which each row has the number of the
+// partition that it goes to. A batch that is nil is empty.
+type batch struct {
+	p       *Pipeline
+	shard   string
+	decoder *transform.JSON
+	engine  *anomaly.Engine
+
+	out        transform.Output // its table has the decoder's columns, then the ingest ones, then the detectors'
+	ingest     []columns.Column // those of the table
+	verdicts   int              // the place of the detectors' columns
+	partitions *sink.Partitioner
+	partition  []int32 // of each row
+	rejects    []errorFile
+
+	records  int
+	size     int64 // in memory, as told to the budget
+	unsized  int   // bytes of payloads that came since size was taken
+	shrinks  float64
+	rejected map[string]int
+	flagged  []int // by detector
+	dropped  int64 // bytes in rejects
+}
+
+// errorFile gathers the rejects that go under one prefix.
+type errorFile struct {
+	prefix string
+	lines  *sink.Rejects
+}
+
+func newBatch(p *Pipeline, shard string, decoder *transform.JSON, engine *anomaly.Engine) *batch {
+	own := decoder.Fields()
+	b := &batch{
+		p: p, shard: shard, decoder: decoder, engine: engine, shrinks: 1, rejected: map[string]int{},
+		partitions: sink.NewPartitioner(p.cfg.Prefix, p.cfg.Timezone), flagged: make([]int, len(p.cfg.Detectors)),
+	}
+	b.out.Table = columns.NewTable(slices.Concat(own, ingestFields, anomaly.Fields()))
+	b.ingest = b.out.Table.Columns[len(own):]
+	b.verdicts = len(own) + len(ingestFields)
+	return b
+}
+
+func (b *batch) empty() bool { return b == nil || b.records == 0 }
+
+// add appends the rows and the rejects of one record.
+func (b *batch) add(r *consumer.Record) {
+	b.records++
+	b.unsized += len(r.Data)
+	if r.Err != nil {
+		reason := "kpl"
+		if refused := (kpl.Error{}); errors.As(r.Err, &refused) {
+			reason = string(refused.Reason)
+		}
+		b.reject(r, 0, reason, r.Err.Error(), r.Data)
+		return
+	}
+	sub := 0 // counts lines through all payloads of the record
+	for _, payload := range r.User {
+		b.out.Places, b.out.Rejects, b.out.Lines = b.out.Places[:0], b.out.Rejects[:0], 0
+		b.decoder.Decode(payload, &b.out)
+		for _, place := range b.out.Places {
+			b.row(r, sub+int(place))
+		}
+		for i := range b.out.Rejects {
+			reject := &b.out.Rejects[i]
+			b.reject(r, sub+reject.Place, reject.Code, reject.Message, reject.Raw)
+		}
+		sub += b.out.Lines
+	}
+}
+
+// row completes a row of which the decoder filled its columns.
+func (b *batch) row(r *consumer.Record, sub int) {
+	at := r.Arrival.UnixMilli()
+	b.ingest[0].AppendInt(at)
+	b.ingest[1].AppendString(b.shard)
+	b.ingest[2].AppendString(r.SequenceNumber)
+	b.ingest[3].AppendInt(int64(sub))
+	b.score(at)
+	b.partition = append(b.partition, b.partitions.Partition(at))
+	b.out.Table.EndRow()
+}
+
+// score asks the detectors about the row that is being completed.
+func (b *batch) score(at int64) {
+	t := b.out.Table
+	verdict := b.engine.Score(t, t.Rows(), at)
+	verdict.Append(t, b.verdicts)
+	for _, flag := range verdict.Flags {
+		b.flagged[flag.Detector]++
+	}
+}
+
+// reject keeps a line that is no record, for the error prefix.
+func (b *batch) reject(r *consumer.Record, sub int, code, message string, raw []byte) {
+	b.rejected[code]++
+	b.dropped += int64(len(raw))
+	prefix := b.p.cfg.ErrorPrefix.Append(nil, r.Arrival.In(b.p.cfg.Timezone), "processing-failed")
+	last := len(b.rejects) - 1
+	if last < 0 || b.rejects[last].prefix != string(prefix) {
+		b.rejects = append(b.rejects, errorFile{string(prefix), sink.NewRejects()})
+		last++
+	}
+	b.rejects[last].lines.Append(sink.Reject{
+		Arrival: r.Arrival, Code: code, Message: message, Raw: raw, Shard: b.shard, Sequence: r.SequenceNumber, Sub: sub,
+	})
+}
+
+// full tells why the batch must end, or nothing.
+func (b *batch) full() (trigger string) {
+	if b.partitions.Len()+len(b.rejects) >= maxFiles {
+		return "partitions"
+	}
+	if b.unsized < sizeEvery {
+		return ""
+	}
+	if b.resize(int64(b.out.Table.Size()) + b.dropped) {
+		return "memory"
+	}
+	if float64(b.size)*b.shrinks >= float64(b.p.cfg.FlushBytes) || b.size >= maxTable {
+		return "bytes"
+	}
+	return ""
+}
+
+func (b *batch) resize(size int64) (full bool) {
+	b.p.cfg.Metrics.Buffered(size - b.size)
+	full = b.p.budget.resize(b.size, size)
+	b.size, b.unsized = size, 0
+	return full
+}
+
+// files encodes the batch: one file for each partition, then those of the rejects.
+func (b *batch) files(ctx context.Context) ([]consumer.File, error) {
+	if b.empty() {
+		return nil, nil
+	}
+	var encoder *sink.Encoder
+	select {
+	case encoder = <-b.p.encoders:
+		defer func() { b.p.encoders <- encoder }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	rows := make([][]int32, b.partitions.Len())
+	for row, partition := range b.partition {
+		rows[partition] = append(rows[partition], int32(row))
+	}
+	var files []consumer.File
+	encoded := 0
+	for partition, selection := range rows {
+		if len(selection) == 0 {
+			continue
+		}
+		body, err := encoder.Encode(nil, b.out.Table, selection)
+		if err != nil {
+			return nil, err
+		}
+		encoded += len(body)
+		files = append(files, consumer.File{
+			Prefix: b.partitions.Key(int32(partition)), Extension: sink.ParquetExtension, ContentType: sink.ParquetType,
+			Body: body, Rows: len(selection),
+		})
+	}
+	if size := b.out.Table.Size(); size > sizeEvery {
+		b.shrinks = min(1, float64(encoded)/float64(size))
+	}
+	for _, e := range b.rejects {
+		body, err := e.lines.Bytes()
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, consumer.File{Prefix: e.prefix, Extension: sink.RejectsExtension, ContentType: sink.RejectsType, Body: body})
+	}
+	return files, nil
+}
+
+// committed counts what is visible now.
+func (b *batch) committed() {
+	if b == nil {
+		return
+	}
+	m := b.p.cfg.Metrics
+	for reason, n := range b.rejected {
+		m.Rejected(reason, n)
+	}
+	m.Rescued(b.out.Rescued)
+	m.Duplicates(b.out.Duplicates)
+	for i, d := range b.p.cfg.Detectors {
+		m.Anomalies(d.Name, b.flagged[i])
+		m.Detector(d.Name, b.shard, b.engine.Keys(i), b.engine.Evictions(i))
+	}
+}
+
+// reset empties the batch, and keeps its memory for the next.
+func (b *batch) reset() {
+	if b == nil {
+		return
+	}
+	b.resize(0)
+	b.out.Reset()
+	b.out.Table.Truncate(0)
+	b.partitions.Reset()
+	b.partition, b.rejects, b.records, b.dropped = b.partition[:0], nil, 0, 0
+	clear(b.rejected)
+	clear(b.flagged)
+}

@@ -1,0 +1,80 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/sluice-etl/sluice/anomaly"
+	"github.com/sluice-etl/sluice/consumer"
+	"github.com/sluice-etl/sluice/sink"
+	"github.com/sluice-etl/sluice/transform"
+)
+
+// Config is what all shards have in common. All fields are required.
+type Config struct {
+	Prefix, ErrorPrefix *sink.Prefix
+	Timezone            *time.Location // of the prefixes
+	Compression         string
+	CreatedBy           string // named in the files
+	Detectors           []anomaly.Settings
+
+	FlushBytes    int64         // the size of a batch's files at which it ends, as estimated from the last batch
+	FlushInterval time.Duration // the age at which a batch ends
+	MemoryLimit   int64         // bytes that the open batches of all shards take together
+
+	Metrics Metrics
+	Log     *slog.Logger
+}
+
+// Metrics hears what happens to records. Its methods are called concurrently.
+type Metrics interface {
+	Received(records, bytes int)                             // of Kinesis, when they are taken from the shard
+	Rejected(reason string, n int)                           // the next four when the batch is committed
+	Rescued(rows int)                                        // rows with something in the column rescued
+	Duplicates(keys int)                                     // keys that came again in the same record
+	Anomalies(detector string, n int)                        //
+	Buffered(delta int64)                                    // bytes that the open batches hold
+	Detector(name, shard string, keys int, evictions uint64) // of a shard's detector, after a commit
+}
+
+// Shard is the hold on one shard; see consumer.Session.
+type Shard interface {
+	Shard() string
+	Fetches() <-chan consumer.Fetch
+	Stopping() <-chan struct{}
+	State(ctx context.Context, warn func(error)) ([][]byte, error)
+	Agreed(ctx context.Context, name string) (string, error)
+	Agree(ctx context.Context, name, body string) (string, error)
+	Commit(ctx context.Context, b consumer.Batch) error
+}
+
+// Pipeline turns the records of shards into committed files. It is safe for concurrent use.
+type Pipeline struct {
+	cfg      Config
+	budget   budget
+	encoders chan *sink.Encoder // as many as can work at once: each holds the memory of a writer
+
+	mu     sync.Mutex
+	agreed *transform.Schema // nil until it is known
+}
+
+// New makes a pipeline, or says what is wrong with its configuration.
+func New(cfg Config) (*Pipeline, error) {
+	p := &Pipeline{cfg: cfg, encoders: make(chan *sink.Encoder, runtime.GOMAXPROCS(0))}
+	p.budget.limit = cfg.MemoryLimit
+	for range cap(p.encoders) {
+		e, err := sink.NewEncoder(sink.Options{Compression: cfg.Compression, CreatedBy: cfg.CreatedBy})
+		if err != nil {
+			return nil, err
+		}
+		p.encoders <- e
+	}
+	if _, err := anomaly.NewEngine(cfg.Detectors); err != nil {
+		return nil, fmt.Errorf("anomaly detectors: %w", err)
+	}
+	return p, nil
+}

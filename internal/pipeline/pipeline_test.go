@@ -1,0 +1,460 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/sluice-etl/sluice/anomaly"
+	"github.com/sluice-etl/sluice/consumer"
+	"github.com/sluice-etl/sluice/consumer/kpl"
+	"github.com/sluice-etl/sluice/sink"
+	"github.com/sluice-etl/sluice/transform"
+)
+
+// documents are what the workers of a group agree on.
+type documents struct {
+	mu   sync.Mutex
+	text map[string]string
+}
+
+// fakeShard is a shard that a test holds both ends of.
+type fakeShard struct {
+	*documents
+	fetches  chan consumer.Fetch
+	stopping chan struct{}
+	states   [][]byte
+	fenced   bool
+	batches  []consumer.Batch
+}
+
+func (s *fakeShard) Shard() string                  { return "shardId-000000000007" }
+func (s *fakeShard) Fetches() <-chan consumer.Fetch { return s.fetches }
+func (s *fakeShard) Stopping() <-chan struct{}      { return s.stopping }
+
+func (s *fakeShard) State(context.Context, func(error)) ([][]byte, error) { return s.states, nil }
+
+func (s *fakeShard) Agreed(_ context.Context, name string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text[name], nil
+}
+
+func (s *fakeShard) Agree(_ context.Context, name, body string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.text[name] == "" {
+		s.text[name] = body
+	}
+	return s.text[name], nil
+}
+
+func (s *fakeShard) Commit(_ context.Context, b consumer.Batch) error {
+	if s.fenced {
+		return consumer.ErrFenced
+	}
+	s.batches = append(s.batches, b)
+	return nil
+}
+
+// counts are the metrics.
+type counts struct {
+	mu                           sync.Mutex
+	records, rescued, duplicates int
+	rejected, anomalies          map[string]int
+	buffered                     int64
+}
+
+func (c *counts) Received(records, _ int) { c.mu.Lock(); c.records += records; c.mu.Unlock() }
+func (c *counts) Rescued(n int)           { c.mu.Lock(); c.rescued += n; c.mu.Unlock() }
+func (c *counts) Duplicates(n int)        { c.mu.Lock(); c.duplicates += n; c.mu.Unlock() }
+func (c *counts) Buffered(n int64)        { c.mu.Lock(); c.buffered += n; c.mu.Unlock() }
+func (c *counts) Rejected(reason string, n int) {
+	c.mu.Lock()
+	c.rejected[reason] += n
+	c.mu.Unlock()
+}
+func (c *counts) Anomalies(detector string, n int) {
+	c.mu.Lock()
+	c.anomalies[detector] += n
+	c.mu.Unlock()
+}
+func (c *counts) Detector(string, string, int, uint64) {}
+
+// lab runs one shard.
+type lab struct {
+	t      *testing.T
+	shard  *fakeShard
+	counts *counts
+	done   chan error
+	n      int
+}
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func newLab(t *testing.T, change ...func(*Config, *fakeShard)) *lab {
+	t.Helper()
+	l := &lab{t: t, done: make(chan error, 1), counts: &counts{rejected: map[string]int{}, anomalies: map[string]int{}},
+		shard: &fakeShard{documents: &documents{text: map[string]string{}}, fetches: make(chan consumer.Fetch), stopping: make(chan struct{})}}
+	cfg := Config{
+		Timezone: time.UTC, Compression: "none", CreatedBy: "test", FlushBytes: 64 << 20, FlushInterval: time.Minute, MemoryLimit: 1 << 30,
+		Metrics: l.counts, Log: slog.New(slog.DiscardHandler),
+	}
+	var err, err2 error
+	cfg.Prefix, err = sink.ParsePrefix("data/dt=!{timestamp:yyyy-MM-dd-HH}/")
+	cfg.ErrorPrefix, err2 = sink.ParseErrorPrefix("errors/!{firehose:error-output-type}/dt=!{timestamp:yyyy-MM-dd}/")
+	if err := errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range change {
+		f(&cfg, l.shard)
+	}
+	p, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { l.done <- p.Process(t.Context(), l.shard) }()
+	return l
+}
+
+// record makes the next record of the shard, which arrives a second after the one before.
+func (l *lab) record(payloads ...string) consumer.Record {
+	r := consumer.Record{SequenceNumber: fmt.Sprintf("%056d", l.n), Arrival: noon.Add(time.Duration(l.n) * time.Second)}
+	for _, p := range payloads {
+		r.User = append(r.User, []byte(p))
+		r.Data = append(r.Data, p...)
+	}
+	l.n++
+	return r
+}
+
+func (l *lab) give(records ...consumer.Record) { l.shard.fetches <- consumer.Fetch{Records: records} }
+
+// stop gives the shard back, and waits for the end.
+func (l *lab) stop() {
+	l.t.Helper()
+	close(l.shard.stopping)
+	if err := <-l.done; err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// row and reject are read back from files.
+type row = map[string]any
+
+type reject struct {
+	ErrorCode         string `json:"errorCode"`
+	RawData           []byte `json:"rawData"`
+	SequenceNumber    string `json:"sequenceNumber"`
+	SubSequenceNumber int    `json:"subSequenceNumber"`
+}
+
+func read(t *testing.T, batches []consumer.Batch) (rows []row, rejects []reject) {
+	t.Helper()
+	for _, b := range batches {
+		for _, f := range b.Files {
+			if strings.HasPrefix(f.Prefix, "errors/") {
+				unzipped, err := gzip.NewReader(bytes.NewReader(f.Body))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for lines := json.NewDecoder(unzipped); ; {
+					var r reject
+					if err := lines.Decode(&r); err == io.EOF {
+						break
+					} else if err != nil {
+						t.Fatal(err)
+					}
+					rejects = append(rejects, r)
+				}
+				continue
+			}
+			n := len(rows)
+			file, err := parquet.OpenFile(bytes.NewReader(f.Body), int64(len(f.Body)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			reader := parquet.NewGenericReader[any](file)
+			buffer := make([]any, 100)
+			for {
+				k, err := reader.Read(buffer)
+				for _, r := range buffer[:k] {
+					rows = append(rows, r.(row))
+				}
+				if err == io.EOF {
+					break
+				} else if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if len(rows)-n != f.Rows {
+				t.Errorf("a file of %d rows says %d", len(rows)-n, f.Rows)
+			}
+		}
+	}
+	return rows, rejects
+}
+
+func triggers(batches []consumer.Batch) string {
+	var all []string
+	for _, b := range batches {
+		all = append(all, b.Trigger)
+	}
+	return strings.Join(all, " ")
+}
+
+func TestEveryLineIsARowOrAReject(t *testing.T) {
+	l := newLab(t)
+	deep := strings.Repeat(`{"a":`, 70) + "1" + strings.Repeat("}", 70)
+	many := "{"
+	for i := range 1001 {
+		many += fmt.Sprintf(`"k%d":1,`, i)
+	}
+	many = strings.TrimSuffix(many, ",") + "}"
+	bad := l.record("no aggregate")
+	bad.User, bad.Err = nil, kpl.Error{Reason: kpl.BadChecksum}
+	l.give(
+		l.record(`{"id":1,"name":"a"}`), l.record(""), l.record(`[1]`), l.record(`7`), l.record(`{"id":`), l.record(deep), l.record(many),
+		l.record("{\"id\":2,\"name\":\"\xff\"}"), l.record("{\"id\":3}\r\n{\"id\":4}\n\nnonsense\n"), l.record("\xef\xbb\xbf{\"id\":5}"),
+		bad, l.record(`{"id":6,"id":7}`), l.record(`{"id":1e400,"name":"\ud800"}`), l.record(`{"id":-0,"name":"\u0000"}`),
+		l.record(`{"id":8}`, `{"id":9}`, `oops`), l.record(strings.Repeat("x", 1<<20)),
+	)
+	l.stop()
+	rows, rejects := read(t, l.shard.batches)
+	const wantRows, wantRejects = 9, 11
+	if len(rows) != wantRows || len(rejects) != wantRejects {
+		t.Errorf("%d rows and %d rejects; want %d and %d", len(rows), len(rejects), wantRows, wantRejects)
+	}
+	// Every line has its own place, and none is missing.
+	places := map[string]bool{}
+	for _, r := range rows {
+		places[fmt.Sprint(r["ingest_seq"], " ", r["ingest_sub"])] = true
+	}
+	for _, r := range rejects {
+		places[fmt.Sprint(r.SequenceNumber, " ", r.SubSequenceNumber)] = true
+	}
+	if len(places) != wantRows+wantRejects {
+		t.Errorf("%d places for %d lines", len(places), wantRows+wantRejects)
+	}
+	codes := map[string]int{}
+	for _, r := range rejects {
+		codes[r.ErrorCode]++
+	}
+	if got := fmt.Sprint(codes); got != fmt.Sprint(l.counts.rejected) || codes["kpl_checksum"] != 1 || codes["too_deep"] != 1 {
+		t.Errorf("rejects %v, counted as %v", codes, l.counts.rejected)
+	}
+	if l.counts.duplicates != 1 || l.counts.records != 16 || l.counts.buffered != 0 {
+		t.Errorf("counted %+v", l.counts)
+	}
+	if last := rejects[len(rejects)-1]; len(last.RawData) != 1<<20 {
+		t.Errorf("the last reject keeps %d bytes; want the record's 1 MiB", len(last.RawData))
+	}
+	if b := l.shard.batches; len(b) != 1 || b[0].Checkpoint != fmt.Sprintf("%056d", 15) || b[0].Trigger != "stop" || b[0].Schema != 1 {
+		t.Errorf("committed %s", triggers(b))
+	}
+}
+
+func TestRowsCarryTheirOrigin(t *testing.T) {
+	l := newLab(t)
+	l.give(l.record(`{"ID":1,"anomaly":"mine"}`, "{\"ID\":2}\n{\"ID\":\"x\"}"))
+	l.stop()
+	rows, _ := read(t, l.shard.batches)
+	if len(rows) != 3 {
+		t.Fatalf("%d rows; want 3", len(rows))
+	}
+	for i, r := range rows {
+		if r["ingest_shard"] != "shardId-000000000007" || r["ingest_seq"] != fmt.Sprintf("%056d", 0) || r["ingest_sub"] != int64(i) || r["anomaly"] != false {
+			t.Errorf("row %d: %v", i, r)
+		}
+	}
+	if rows[0]["source_anomaly"] != "mine" {
+		t.Errorf("a column with a reserved name: %v", rows[0])
+	}
+}
+
+func TestBatchEnds(t *testing.T) {
+	line := `{"text":"` + strings.Repeat("x", 1000) + `"}`
+	tests := map[string]struct {
+		change func(*Config, *fakeShard)
+		play   func(*lab)
+		want   string
+	}{
+		"at the interval, without a newer record": {
+			play: func(l *lab) { l.give(l.record(line)); time.Sleep(2 * time.Minute); l.give(l.record(line)) },
+			want: "interval stop",
+		},
+		"never when nothing came": {
+			play: func(l *lab) { time.Sleep(time.Hour); l.give() },
+		},
+		"at its bytes": {
+			change: func(c *Config, _ *fakeShard) { c.FlushBytes = 1 << 20 },
+			play: func(l *lab) {
+				for range 1500 {
+					l.give(l.record(line))
+				}
+			},
+			want: "bytes stop",
+		},
+		"at the memory's limit": {
+			change: func(c *Config, _ *fakeShard) { c.MemoryLimit = 1 << 20 },
+			play: func(l *lab) {
+				for range 1500 {
+					l.give(l.record(line))
+				}
+			},
+			want: "memory stop",
+		},
+		"at too many partitions": {
+			play: func(l *lab) {
+				for range maxFiles + 1 {
+					l.give(l.record(line))
+					l.n += 3600
+				}
+				time.Sleep(sampleTime)
+			},
+			want: "partitions stop",
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				change := test.change
+				if change == nil {
+					change = func(*Config, *fakeShard) {}
+				}
+				l := newLab(t, change)
+				test.play(l)
+				l.stop()
+				if got := triggers(l.shard.batches); got != test.want {
+					t.Errorf("batches ended by %q; want %q", got, test.want)
+				}
+				rows, _ := read(t, l.shard.batches)
+				if len(rows) != l.counts.records {
+					t.Errorf("%d rows of %d records", len(rows), l.counts.records)
+				}
+			})
+		})
+	}
+}
+
+func TestShardEnd(t *testing.T) {
+	for _, records := range []int{0, 3} {
+		l := newLab(t)
+		var all []consumer.Record
+		for range records {
+			all = append(all, l.record(`{"id":1}`))
+		}
+		l.shard.fetches <- consumer.Fetch{Records: all, End: true}
+		if err := <-l.done; err != nil {
+			t.Fatal(err)
+		}
+		if b := l.shard.batches; len(b) != 1 || !b[0].Finished {
+			t.Errorf("after %d records and the end: %+v", records, b)
+		}
+	}
+}
+
+func TestAllWorkersUseOneSchema(t *testing.T) {
+	documents := &documents{text: map[string]string{}}
+	same := func(_ *Config, s *fakeShard) { s.documents = documents }
+	first, second := newLab(t, same), newLab(t, same)
+	first.give(first.record(`{"a":1,"b":"x"}`))
+	first.stop()
+	second.give(second.record(`{"a":"text","c":2}`))
+	second.stop()
+	rows, _ := read(t, second.shard.batches)
+	if len(rows) != 1 || rows[0]["rescued"] != `{"a":"text","c":2}` {
+		t.Errorf("the second worker wrote %v; want what does not fit the first one's schema rescued", rows)
+	}
+}
+
+func TestASampleWithoutARecordSettlesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		l.give(l.record("nonsense"))
+		time.Sleep(2 * time.Minute)
+		l.give(l.record(`{"a":1}`))
+		l.stop()
+		rows, rejects := read(t, l.shard.batches)
+		if len(rows) != 1 || rows[0]["a"] != int64(1) || len(rejects) != 1 {
+			t.Errorf("rows %v, rejects %v", rows, rejects)
+		}
+	})
+}
+
+func TestFencedEndsTheSession(t *testing.T) {
+	l := newLab(t, func(_ *Config, s *fakeShard) { s.fenced = true })
+	l.give(l.record(`{"a":1}`))
+	close(l.shard.stopping)
+	if err := <-l.done; !errors.Is(err, consumer.ErrFenced) {
+		t.Errorf("ended with %v; want ErrFenced", err)
+	}
+	if l.counts.buffered != 0 {
+		t.Errorf("%d bytes are still counted as buffered", l.counts.buffered)
+	}
+}
+
+// What the detectors learned is committed with the position, and goes on there.
+func TestDetectorsGoOn(t *testing.T) {
+	detect := func(c *Config, _ *fakeShard) {
+		c.Detectors = []anomaly.Settings{{Name: "source", Kind: "rate", Key: []string{"ip"}, Window: 5 * time.Minute, MaxKeys: 1000, Baseline: "population"}}
+	}
+	play := func(l *lab, from, to int) {
+		for i := from; i < to; i++ {
+			l.give(l.record(fmt.Sprintf(`{"ip":"10.0.%d.%d"}`, i/200, i%200)), l.record(`{"ip":"10.9.9.9"}`))
+		}
+	}
+	whole := newLab(t, detect)
+	play(whole, 0, 1000)
+	whole.stop()
+	want, _ := read(t, whole.shard.batches)
+
+	first := newLab(t, detect)
+	play(first, 0, 600)
+	first.stop()
+	second := newLab(t, detect, func(_ *Config, s *fakeShard) {
+		s.states, s.documents = [][]byte{first.shard.batches[0].State}, first.shard.documents
+	})
+	second.n = first.n
+	play(second, 600, 1000)
+	second.stop()
+	got, _ := read(t, append(first.shard.batches, second.shard.batches...))
+
+	flagged := 0
+	if len(got) != len(want) {
+		t.Fatalf("%d rows; want %d", len(got), len(want))
+	}
+	for i := range want {
+		if fmt.Sprint(got[i]) != fmt.Sprint(want[i]) {
+			t.Fatalf("row %d: %v; without the interruption %v", i, got[i], want[i])
+		}
+		if want[i]["anomaly"] == true {
+			flagged++
+		}
+	}
+	if flagged == 0 || second.counts.anomalies["source"] == 0 {
+		t.Errorf("%d rows are flagged, %v counted", flagged, second.counts.anomalies)
+	}
+}
+
+func TestFieldsDoNotCollide(t *testing.T) {
+	seen := map[string]bool{transform.RescuedColumn: true}
+	for _, f := range append(ingestFields[:len(ingestFields):len(ingestFields)], anomaly.Fields()...) {
+		if seen[f.Name] {
+			t.Errorf("two columns are called %s", f.Name)
+		}
+		seen[f.Name] = true
+	}
+}

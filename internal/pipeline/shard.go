@@ -1,0 +1,198 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/sluice-etl/sluice/anomaly"
+	"github.com/sluice-etl/sluice/consumer"
+	"github.com/sluice-etl/sluice/transform"
+)
+
+// Until the schema is settled, records wait for it: for so many of them, or so long.
+const (
+	sampleRecords = 1000
+	sampleTime    = 2 * time.Second
+)
+
+// shard is one shard's goroutine.
+type shard struct {
+	p       *Pipeline
+	session Shard
+	engine  *anomaly.Engine
+
+	schema  *transform.Schema // nil until it is settled
+	sample  *transform.Detector
+	waiting []consumer.Record // for the schema
+
+	batch *batch // nil before the first records
+	last  string // the sequence number of the last record in the batch
+	due   *time.Timer
+}
+
+// Process handles one shard, from the session's first record until the shard ends or is given back. With a
+// *consumer.Session it is a consumer.Config.Process.
+func (p *Pipeline) Process(ctx context.Context, session Shard) error {
+	s := &shard{p: p, session: session, sample: transform.NewDetector(reserved()...), due: time.NewTimer(0)}
+	s.due.Stop()
+	if err := s.restore(ctx); err != nil {
+		return err
+	}
+	if err := s.settle(ctx); err != nil { // it may be settled already
+		return err
+	}
+	defer func() { s.batch.reset() }()
+	for {
+		select {
+		case fetch := <-session.Fetches():
+			if err := s.take(ctx, fetch.Records); err != nil {
+				return err
+			}
+			if fetch.End {
+				return s.commit(ctx, "shard_end")
+			}
+		case <-s.due.C:
+			end := s.settle
+			if s.schema != nil {
+				end = func(ctx context.Context) error { return s.commit(ctx, "interval") }
+			}
+			if err := end(ctx); err != nil {
+				return err
+			}
+		case <-session.Stopping():
+			return s.commit(ctx, "stop")
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// restore loads what the detectors knew at the position where the session begins. A shard that was made by a split or
+// a merge continues what its parents knew.
+func (s *shard) restore(ctx context.Context) (err error) {
+	if s.engine, err = anomaly.NewEngine(s.p.cfg.Detectors); err != nil {
+		return err
+	}
+	warn := func(err error) {
+		s.p.cfg.Log.Warn("a snapshot of the detectors was passed over", "shard", s.session.Shard(), "error", err)
+	}
+	states, err := s.session.State(ctx, warn)
+	if err != nil {
+		return err
+	}
+	for i, state := range states {
+		load := s.engine.Restore
+		if i > 0 {
+			load = s.engine.Merge
+		}
+		if err := load(state); err != nil {
+			warn(err)
+		}
+	}
+	return nil
+}
+
+// take adds records to the batch, and commits it as often as it is full. Where the schema is not settled, the records
+// wait.
+func (s *shard) take(ctx context.Context, records []consumer.Record) error {
+	if len(records) == 0 {
+		return nil
+	}
+	size := 0
+	for i := range records {
+		size += len(records[i].Data)
+	}
+	s.p.cfg.Metrics.Received(len(records), size)
+
+	if s.schema == nil {
+		if len(s.waiting) == 0 {
+			s.due.Reset(sampleTime)
+		}
+		s.waiting = append(s.waiting, records...)
+		for i := range records {
+			for _, payload := range records[i].User {
+				if s.sample.Records() < sampleRecords {
+					s.sample.Add(payload)
+				}
+			}
+		}
+		if s.sample.Records() < sampleRecords {
+			return nil
+		}
+		return s.settle(ctx)
+	}
+	return s.add(ctx, records)
+}
+
+// settle finds the schema, and takes the records that waited for it. A sample without any record settles nothing: all
+// of it is rejected, which needs no columns, and committed at once.
+func (s *shard) settle(ctx context.Context) error {
+	schema, err := s.p.schema(ctx, s.session, s.sample)
+	if err != nil {
+		return err
+	}
+	decoder := transform.NewJSON(transform.Schema{})
+	if schema != nil {
+		decoder = transform.NewJSON(*schema)
+		if err := s.engine.Bind(decoder.Fields()); err != nil {
+			return fmt.Errorf("the detectors do not fit the schema: %w", err)
+		}
+	}
+	s.schema, s.batch = schema, newBatch(s.p, s.session.Shard(), decoder, s.engine)
+	waiting := s.waiting
+	s.waiting = nil
+	if err := s.add(ctx, waiting); err != nil || schema != nil {
+		return err
+	}
+	return s.commit(ctx, "schema")
+}
+
+// add appends records to the batch. A batch ends between two records, never within one.
+func (s *shard) add(ctx context.Context, records []consumer.Record) error {
+	for i := range records {
+		if s.batch.empty() {
+			s.due.Reset(s.p.cfg.FlushInterval)
+		}
+		s.batch.add(&records[i])
+		s.last = records[i].SequenceNumber
+		if trigger := s.batch.full(); trigger != "" {
+			if err := s.commit(ctx, trigger); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// commit makes what was taken since the last commit durable and visible, together with the position after it and what
+// the detectors know there.
+func (s *shard) commit(ctx context.Context, trigger string) error {
+	if len(s.waiting) > 0 {
+		if err := s.settle(ctx); err != nil {
+			return err
+		}
+	}
+	finished := trigger == "shard_end"
+	if s.batch.empty() && !finished {
+		return nil
+	}
+	s.due.Stop()
+	files, err := s.batch.files(ctx)
+	if err != nil {
+		return err
+	}
+	b := consumer.Batch{Checkpoint: s.last, Finished: finished, Files: files, Trigger: trigger}
+	if s.schema != nil {
+		b.Schema = s.schema.Version
+	}
+	if len(s.p.cfg.Detectors) > 0 {
+		b.State = s.engine.Snapshot(nil)
+	}
+	if err := s.session.Commit(ctx, b); err != nil {
+		return err
+	}
+	s.batch.committed()
+	s.batch.reset()
+	return nil
+}

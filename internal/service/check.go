@@ -1,0 +1,40 @@
+package service
+
+import (
+	"github.com/sluice-etl/sluice/anomaly"
+	"github.com/sluice-etl/sluice/internal/config"
+	"github.com/sluice-etl/sluice/sink"
+)
+
+// plan is what the configuration says to the stages.
+type plan struct {
+	prefix, errorPrefix *sink.Prefix
+	detectors           []anomaly.Settings
+}
+
+// Check finds what config.Load cannot know: faults in what the stages have to understand.
+func Check(cfg *config.Config) config.Faults {
+	_, faults := interpret(cfg)
+	return faults
+}
+
+func interpret(cfg *config.Config) (p plan, faults config.Faults) {
+	var err error
+	if p.prefix, err = sink.ParsePrefix(cfg.Prefix); err != nil {
+		faults = append(faults, cfg.Fault("PREFIX", err.Error()))
+	}
+	if p.errorPrefix, err = sink.ParseErrorPrefix(cfg.ErrorPrefix); err != nil {
+		faults = append(faults, cfg.Fault("ERROR_PREFIX", err.Error()))
+	}
+	for _, d := range cfg.Detectors {
+		settings := anomaly.Settings{
+			Name: d.Name, Kind: d.Kind, Key: d.Key, Window: d.Window, Threshold: d.Threshold, MinCount: d.MinCount,
+			MaxKeys: d.MaxKeys, Baseline: d.Baseline,
+		}
+		if _, err := anomaly.NewEngine([]anomaly.Settings{settings}); err != nil {
+			faults = append(faults, cfg.Fault("ANOMALY_DETECTORS", err.Error()))
+		}
+		p.detectors = append(p.detectors, settings)
+	}
+	return p, faults
+}

@@ -1,0 +1,111 @@
+// Package service puts the parts together as the configuration says, and runs them. The commands sluice and
+// sluice-local run the same service; they differ in what they find at the endpoints.
+package service
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime/debug"
+
+	"github.com/sluice-etl/sluice/consumer"
+	"github.com/sluice-etl/sluice/internal/config"
+	"github.com/sluice-etl/sluice/internal/ops"
+	"github.com/sluice-etl/sluice/internal/pipeline"
+	"github.com/sluice-etl/sluice/sink/s3"
+)
+
+// Service is the service before it runs. It is used once.
+type Service struct {
+	Metrics   *ops.Metrics
+	Observer  consumer.Observer    // the metrics, unless it is replaced by one that tells them, too
+	Listening func(address string) // if set, is told where metrics and health are served
+
+	cfg    *config.Config
+	log    *slog.Logger
+	build  ops.Build
+	plan   plan
+	health *ops.Health
+}
+
+// New makes a service of a configuration, which it checks as Check does.
+func New(cfg *config.Config, log *slog.Logger) (*Service, error) {
+	plan, faults := interpret(cfg)
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	build := ops.ReadBuild()
+	health := ops.NewHealth()
+	metrics := ops.NewMetrics(build, health)
+	return &Service{Metrics: metrics, Observer: metrics, cfg: cfg, log: log, build: build, plan: plan, health: health}, nil
+}
+
+// Run reads the stream until the context ends, and then commits what was received and gives the shards back, within
+// the configured time. An error tells what made it impossible to start, or to go on.
+func (s *Service) Run(ctx context.Context) error {
+	// The batches keep to their share of this; the runtime collects garbage sooner as it comes near.
+	debug.SetMemoryLimit(s.cfg.MemoryLimit)
+
+	if s.cfg.HTTPAddr != "off" {
+		server, err := ops.NewServer(s.cfg.HTTPAddr, s.Metrics, s.health, s.log)
+		if err != nil {
+			return err
+		}
+		defer server.Close()
+		s.log.Info("serving metrics and health", "address", server.Addr())
+		if s.Listening != nil {
+			s.Listening(server.Addr())
+		}
+	}
+	clients, store, err := Connect(ctx, s.cfg, s.Metrics.AWSError)
+	if err != nil {
+		return err
+	}
+	if err := store.Check(ctx); err != nil {
+		return err
+	}
+	p, err := pipeline.New(pipeline.Config{
+		Prefix: s.plan.prefix, ErrorPrefix: s.plan.errorPrefix, Timezone: s.cfg.Timezone,
+		Compression: s.cfg.Compression, CreatedBy: s.build.Version, Detectors: s.plan.detectors,
+		FlushBytes: s.cfg.FlushBytes, FlushInterval: s.cfg.FlushInterval,
+		// The rest is for what is being read, encoded and uploaded, and for garbage.
+		MemoryLimit: s.cfg.MemoryLimit * 2 / 5,
+		Metrics:     s.Metrics, Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	c := consumer.New(consumer.Config{
+		Stream: s.cfg.StreamName(), StreamARN: s.cfg.StreamARN(), App: s.cfg.App, Table: s.cfg.LeaseTable,
+		CreateTable: s.cfg.CreateTable, Worker: s.cfg.WorkerID, MaxLeases: s.cfg.MaxLeases, Failover: s.cfg.FailoverTime,
+		Start:       consumer.Start{Latest: s.cfg.Start.Position == config.Latest, At: s.cfg.Start.Time},
+		StatePrefix: s.cfg.StatePrefix, Prefixes: []string{s.plan.prefix.Static(), s.plan.errorPrefix.Static()},
+		Process: func(ctx context.Context, session *consumer.Session) error { return p.Process(ctx, session) },
+		Log:     s.log, Observe: s.Observer,
+	}, clients, store)
+
+	s.log.Info("running", "version", s.build.Version, "stream", s.cfg.Stream, "app", s.cfg.App, "worker", s.cfg.WorkerID, "bucket", s.cfg.Bucket)
+	stopping := context.AfterFunc(ctx, s.health.Stopping)
+	defer stopping()
+	// The last second is for what comes after: the servers, and the process's own end.
+	return c.Run(ctx, s.cfg.ShutdownTimeout-s.cfg.ShutdownTimeout/20)
+}
+
+// Connect makes the clients of the stream and the lease table, and the store. onError, which may be nil, hears of
+// every failed attempt; see config.AWS.
+func Connect(ctx context.Context, cfg *config.Config, onError func(service, operation, class string)) (consumer.Clients, *s3.Store, error) {
+	sdk, err := config.AWS(ctx, cfg, onError)
+	if err != nil {
+		return consumer.Clients{}, nil, err
+	}
+	return consumer.NewClients(sdk), s3.Open(sdk, s3.Options{Bucket: cfg.Bucket, KMSKey: cfg.KMSKey}), nil
+}
+
+// Online looks at the stream, the table and the bucket, and tells of every one that the service could not use.
+func Online(ctx context.Context, cfg *config.Config) error {
+	clients, store, err := Connect(ctx, cfg, nil)
+	if err != nil {
+		return err
+	}
+	return errors.Join(clients.Check(ctx, cfg.StreamName(), cfg.LeaseTable, cfg.CreateTable), store.Check(ctx))
+}
