@@ -68,10 +68,11 @@ func newWorld(ctx context.Context, t *testing.T) *world {
 	root := t.TempDir()
 	store := start(t, "s3server", "s3server", nil, "--dir", root, "--bucket", bucket)
 	eventually(t, 30*time.Second, "s3server tells where it is", []*process{store}, func() bool {
-		line, _, whole := strings.Cut(store.stdout.String(), "\n")
+		_, text, found := strings.Cut(store.stdout.String(), "http://") // the gateway itself may write before
+		line, _, whole := strings.Cut(text, "\n")
 		address, folder, ok := strings.Cut(line, " ")
-		w.s3URL, w.dir = address, folder
-		return whole && ok
+		w.s3URL, w.dir = "http://"+address, folder
+		return found && whole && ok
 	})
 	provider := credentials.NewStaticCredentialsProvider(accessKey, secretKey, "")
 	w.kinesis = kinesis.New(kinesis.Options{Region: region, Credentials: provider, BaseEndpoint: &w.kinesisURL})
