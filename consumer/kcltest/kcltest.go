@@ -5,13 +5,14 @@
 // State is kept in a file. It outlives the process, however that ends, and is not made to outlive the machine: nothing waits for the disk.
 //
 // What is left out: signatures are not checked; streams and tables are active at once; of Kinesis there is no enhanced fan-out, encryption,
-// tagging or change of the retention of 24 hours. Operations left out answer UnknownOperationException.
+// tagging or change of the retention of 24 hours; of DynamoDB no queries, indexes, batches or transactions. Operations left out answer UnknownOperationException.
 package kcltest
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"net"
 	"net/http"
@@ -51,9 +52,7 @@ type Server struct {
 	db        *bbolt.DB
 	temporary string // the folder that Close removes
 	kinesis   *kinesis
-	dynamoDB  interface {
-		call(operation string, body []byte) (any, *apiError)
-	}
+	dynamoDB  *dynamoDB
 
 	mu     sync.Mutex
 	faults []*injected
@@ -107,6 +106,9 @@ func (s *Server) open(options Options) (err error) {
 	}
 	if s.kinesis, err = newKinesis(s.db, options); err != nil {
 		return fmt.Errorf("read the streams in %s: %w", path, err)
+	}
+	if s.dynamoDB, err = newDynamoDB(s.db, options); err != nil {
+		return fmt.Errorf("read the tables in %s: %w", path, err)
 	}
 	listener, err := net.Listen("tcp", options.Addr)
 	if err != nil {
@@ -179,7 +181,7 @@ func keep(buffer *[]byte) {
 // ServeHTTP answers a request of the protocol awsJson: a POST whose header names service and operation, JSON both ways.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	service, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
-	if r.Method != http.MethodPost || operation == "" || service != kinesisTarget && (service != dynamoDBTarget || s.dynamoDB == nil) {
+	if r.Method != http.MethodPost || operation == "" || service != kinesisTarget && service != dynamoDBTarget {
 		answer(w, r, nil, &apiError{Status: 400, Code: "UnknownOperationException", Message: "kcltest serves Kinesis and DynamoDB in the protocol awsJson"})
 		return
 	}
@@ -269,6 +271,9 @@ func answer(w http.ResponseWriter, r *http.Request, text []byte, failure *apiErr
 		if failure.Code != "" {
 			w.Header().Set("X-Amzn-ErrorType", failure.Code)
 		}
+	}
+	if strings.HasPrefix(r.Header.Get("X-Amz-Target"), dynamoDBTarget) {
+		w.Header().Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(text)), 10)) // the SDK checks it
 	}
 	w.Header().Set("Content-Type", r.Header.Get("Content-Type"))
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))

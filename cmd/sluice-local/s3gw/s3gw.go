@@ -161,6 +161,15 @@ func serve(dir, sidecar, addr string) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
+	// While it starts, the gateway tells on standard output that it has no accounts. Standard output belongs to the program.
+	stdout := os.Stdout
+	if os.Stdout, err = os.OpenFile(os.DevNull, os.O_WRONLY, 0); err != nil {
+		return nil, err
+	}
+	defer func() {
+		os.Stdout.Close() // nothing of it is kept
+		os.Stdout = stdout
+	}()
 	ctx, cancel := context.WithCancel(context.Background())
 	listening, done := make(chan struct{}), make(chan error, 1)
 	go func() {
