@@ -22,7 +22,7 @@ type itemRequest struct {
 	TableName string
 	Key, Item attributes
 
-	UpdateExpression, ConditionExpression, ProjectionExpression string
+	UpdateExpression, ConditionExpression, ProjectionExpression *string // nil is none, and empty is wrong
 	ExpressionAttributeNames                                    map[string]string
 	ExpressionAttributeValues                                   attributes
 
@@ -57,8 +57,8 @@ func newItemCall(tx *bbolt.Tx, body []byte, returns ...string) (*itemCall, error
 		return nil, validation("ReturnValues can only be NONE or one of %v", returns)
 	}
 	c.expressions = &expressions{c.ExpressionAttributeNames, c.ExpressionAttributeValues, map[string]bool{}}
-	if c.ConditionExpression != "" {
-		if c.condition, err = parse(c.expressions, "ConditionExpression", c.ConditionExpression, (*parser).condition); err != nil {
+	if c.ConditionExpression != nil {
+		if c.condition, err = parse(c.expressions, "ConditionExpression", *c.ConditionExpression, (*parser).condition); err != nil {
 			return nil, validation("%v", err)
 		}
 	}
@@ -228,8 +228,8 @@ func updateItem(tx *bbolt.Tx, body []byte) (any, error) {
 		return nil, err
 	}
 	var changes []change
-	if c.UpdateExpression != "" {
-		if changes, err = parse(c.expressions, "UpdateExpression", c.UpdateExpression, (*parser).update); err != nil {
+	if c.UpdateExpression != nil {
+		if changes, err = parse(c.expressions, "UpdateExpression", *c.UpdateExpression, (*parser).update); err != nil {
 			return nil, validation("%v", err)
 		}
 	}

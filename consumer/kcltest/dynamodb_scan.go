@@ -10,13 +10,12 @@ import (
 // maxPage is how many bytes of items a page of a scan looks at.
 const maxPage = 1 << 20
 
-// projection reads a projection expression: what of an item is given. An empty one gives all. Of nested paths the whole
-// attribute at the top is given.
-func projection(e *expressions, text string) (func(attributes) attributes, error) {
-	if text == "" {
+// projection reads a projection expression: what of an item is given. None gives all.
+func projection(e *expressions, text *string) (func(attributes) attributes, error) {
+	if text == nil {
 		return func(it attributes) attributes { return it }, nil
 	}
-	paths, err := parse(e, "ProjectionExpression", text, func(p *parser) []path {
+	paths, err := parse(e, "ProjectionExpression", *text, func(p *parser) []path {
 		list := []path{p.path()}
 		for p.take(",") {
 			list = append(list, p.path())
@@ -48,7 +47,7 @@ func scan(tx *bbolt.Tx, body []byte) (any, error) {
 		TableName                              string
 		Limit                                  int
 		ExclusiveStartKey                      attributes
-		FilterExpression, ProjectionExpression string
+		FilterExpression, ProjectionExpression *string
 		ExpressionAttributeNames               map[string]string
 		ExpressionAttributeValues              attributes
 		Select                                 string
@@ -65,8 +64,8 @@ func scan(tx *bbolt.Tx, body []byte) (any, error) {
 	}
 	e := &expressions{in.ExpressionAttributeNames, in.ExpressionAttributeValues, map[string]bool{}}
 	filter := condition(func(attributes) bool { return true })
-	if in.FilterExpression != "" {
-		if filter, err = parse(e, "FilterExpression", in.FilterExpression, (*parser).condition); err != nil {
+	if in.FilterExpression != nil {
+		if filter, err = parse(e, "FilterExpression", *in.FilterExpression, (*parser).condition); err != nil {
 			return nil, validation("%v", err)
 		}
 	}
