@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
 // dynamoDB is the DynamoDB of a server. Tables are as those of billing on demand: nothing is throttled. Left out are
@@ -145,7 +146,7 @@ func (d *dynamoDB) createTable(tx *bbolt.Tx, body []byte) (any, error) {
 		return nil, validation("One or more parameter values were invalid: Number of attributes in KeySchema does not exactly match number of attributes defined in AttributeDefinitions")
 	}
 	b, err := tx.Bucket(tablesBucket).CreateBucket([]byte(in.TableName))
-	if errors.Is(err, bbolt.ErrBucketExists) {
+	if errors.Is(err, bbolterrors.ErrBucketExists) {
 		return nil, &apiError{Status: 400, Code: "ResourceInUseException", Message: "Table already exists: " + in.TableName}
 	} else if err != nil {
 		return nil, err

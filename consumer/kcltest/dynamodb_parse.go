@@ -18,12 +18,12 @@ type expressions struct {
 func (e *expressions) check() error {
 	for name := range e.names {
 		if !e.used[name] {
-			return fmt.Errorf("Value provided in ExpressionAttributeNames unused in expressions: keys: {%s}", name)
+			return refuse("Value provided in ExpressionAttributeNames unused in expressions: keys: {%s}", name)
 		}
 	}
 	for name := range e.values {
 		if !e.used[name] {
-			return fmt.Errorf("Value provided in ExpressionAttributeValues unused in expressions: keys: {%s}", name)
+			return refuse("Value provided in ExpressionAttributeValues unused in expressions: keys: {%s}", name)
 		}
 	}
 	return nil
@@ -48,7 +48,7 @@ func (e syntaxError) Error() string { return string(e) }
 func parse[T any](e *expressions, what, text string, rule func(*parser) T) (result T, err error) {
 	defer func() {
 		if failure, ok := recover().(syntaxError); ok {
-			err = fmt.Errorf("Invalid %s: %s", what, failure)
+			err = refuse("Invalid %s: %s", what, failure)
 		}
 	}()
 	p := &parser{expressions: e, what: what}

@@ -43,7 +43,7 @@ func (p *parser) update() []change {
 	return changes
 }
 
-var errOperand = errors.New("An operand in the update expression has an incorrect data type")
+var errOperand = refuse("An operand in the update expression has an incorrect data type")
 
 // set reads path = value, where a value is a sum or a difference of two, or one.
 func (p *parser) set() change {
@@ -117,7 +117,7 @@ func (p *parser) setOperand() func(attributes) (value, error) {
 	return func(it attributes) (value, error) {
 		v, ok := operand(it)
 		if !ok {
-			return v, errors.New("The provided expression refers to an attribute that does not exist in the item")
+			return v, refuse("The provided expression refers to an attribute that does not exist in the item")
 		}
 		return v, nil
 	}
@@ -192,7 +192,7 @@ func (p *parser) delete() change {
 	}}
 }
 
-var errPath = errors.New("The document path provided in the update expression is invalid for update")
+var errPath = refuse("The document path provided in the update expression is invalid for update")
 
 // parent gives the map or list in which a path ends, to be changed in place.
 func parent(item attributes, to path) (in value, ok bool) {

@@ -32,7 +32,7 @@ func (v *value) UnmarshalJSON(text []byte) error {
 		return err
 	}
 	if len(members) != 1 {
-		return fmt.Errorf("Supplied AttributeValue has %d datatypes set, must contain exactly one of the supported datatypes", len(members))
+		return refuse("Supplied AttributeValue has %d datatypes set, must contain exactly one of the supported datatypes", len(members))
 	}
 	for kind, raw := range members {
 		v.kind = kind
@@ -71,16 +71,16 @@ func (v *value) UnmarshalJSON(text []byte) error {
 					return err
 				}
 				if v.has(member) {
-					return fmt.Errorf("One or more parameter values were invalid: Input collection contains duplicates")
+					return refuse("One or more parameter values were invalid: Input collection contains duplicates")
 				}
 				v.l = append(v.l, member)
 			}
 			if len(v.l) == 0 {
-				return fmt.Errorf("One or more parameter values were invalid: An string set  may not be empty")
+				return refuse("One or more parameter values were invalid: An string set  may not be empty")
 			}
 			return nil
 		default:
-			return fmt.Errorf("Supplied AttributeValue has the unknown datatype %s", kind)
+			return refuse("Supplied AttributeValue has the unknown datatype %s", kind)
 		}
 	}
 	return nil
@@ -125,7 +125,7 @@ func (v value) MarshalJSON() ([]byte, error) {
 // parseNumber checks a number and gives its shortest decimal form. DynamoDB keeps 38 significant digits, from 1e-130 to
 // 9.99e125.
 func parseNumber(text string) (string, error) {
-	bad := fmt.Errorf("The parameter cannot be converted to a numeric value: %s", text)
+	bad := refuse("The parameter cannot be converted to a numeric value: %s", text)
 	if len(text) > 200 || strings.ContainsAny(text, "/_xXpPbBoO") {
 		return "", bad
 	}
@@ -139,16 +139,16 @@ func parseNumber(text string) (string, error) {
 	}
 	digits := strings.Trim(strings.Replace(strings.TrimLeft(mantissa, "+-"), ".", "", 1), "0")
 	if len(digits) > 38 {
-		return "", fmt.Errorf("Attempting to store more than 38 significant digits in a Number")
+		return "", refuse("Attempting to store more than 38 significant digits in a Number")
 	}
 	places, _ := n.FloatPrec()
 	short := n.FloatString(places)
 	whole, _, _ := strings.Cut(strings.TrimPrefix(short, "-"), ".")
 	switch {
 	case len(whole) > 126:
-		return "", fmt.Errorf("Number overflow. Attempting to store a number with magnitude larger than supported range")
+		return "", refuse("Number overflow. Attempting to store a number with magnitude larger than supported range")
 	case places > 130+38:
-		return "", fmt.Errorf("Number underflow. Attempting to store a number with magnitude smaller than supported range")
+		return "", refuse("Number underflow. Attempting to store a number with magnitude smaller than supported range")
 	}
 	return short, nil
 }
@@ -256,3 +256,10 @@ func itemSize(it attributes) int {
 	}
 	return n
 }
+
+// refusal says what is wrong with a request, in DynamoDB's own words.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
+func refuse(format string, args ...any) error { return refusal(fmt.Sprintf(format, args...)) }
