@@ -41,7 +41,7 @@ type Options struct {
 type Encoder struct {
 	codec     compress.Codec
 	createdBy string
-	writers   map[string]*parquet.Writer
+	writers   map[string]*parquet.GenericWriter[any]
 	values    []parquet.Value
 	out       bytes.Buffer
 	sample    map[uint64]struct{}
@@ -58,7 +58,7 @@ func NewEncoder(o Options) (*Encoder, error) {
 		return nil, fmt.Errorf("there is no compression %q; there are %v", o.Compression, slices.Sorted(maps.Keys(codecs)))
 	}
 	return &Encoder{
-		codec: codec, createdBy: o.CreatedBy, writers: map[string]*parquet.Writer{}, values: make([]parquet.Value, 0, valuesAtOnce),
+		codec: codec, createdBy: o.CreatedBy, writers: map[string]*parquet.GenericWriter[any]{}, values: make([]parquet.Value, 0, valuesAtOnce),
 		sample: map[uint64]struct{}{}, seed: maphash.MakeSeed(),
 	}, nil
 }
@@ -124,7 +124,7 @@ func (e *Encoder) write(w *parquet.ColumnWriter, c *columns.Column, index int, r
 }
 
 // writer gives a writer for the table's columns, each with the encoding that suits its values.
-func (e *Encoder) writer(t *columns.Table, rows []int32) (*parquet.Writer, error) {
+func (e *Encoder) writer(t *columns.Table, rows []int32) (*parquet.GenericWriter[any], error) {
 	key := make([]byte, 0, 32*len(t.Columns))
 	dictionaries := make([]bool, len(t.Columns))
 	for i := range t.Columns {
@@ -144,7 +144,7 @@ func (e *Encoder) writer(t *columns.Table, rows []int32) (*parquet.Writer, error
 	if err != nil {
 		return nil, err
 	}
-	w := parquet.NewWriter(&e.out, schema, parquet.Compression(e.codec), parquet.DataPageVersion(1), parquet.PageBufferSize(pageBytes),
+	w := parquet.NewGenericWriter[any](&e.out, schema, parquet.Compression(e.codec), parquet.DataPageVersion(1), parquet.PageBufferSize(pageBytes),
 		parquet.WriteBufferSize(0), parquet.CreatedBy("sluice", e.createdBy, ""))
 	e.writers[string(key)] = w
 	return w, nil
