@@ -108,7 +108,7 @@ func start(o Options) (*Gateway, error) {
 // folders makes the two folders and returns their absolute paths.
 func folders(o Options) (dir, sidecar string, err error) {
 	if o.Dir == "" || o.Sidecar == "" {
-		return "", "", errors.New("both Dir and Sidecar must be given")
+		return "", "", errors.New("the folders Dir and Sidecar must both be given")
 	}
 	if dir, err = filepath.Abs(o.Dir); err != nil {
 		return "", "", err
