@@ -58,7 +58,7 @@ func NewEncoder(o Options) (*Encoder, error) {
 		return nil, fmt.Errorf("there is no compression %q; there are %v", o.Compression, slices.Sorted(maps.Keys(codecs)))
 	}
 	return &Encoder{
-		codec: codec, createdBy: o.CreatedBy, writers: map[string]*parquet.GenericWriter[any]{}, values: make([]parquet.Value, 0, valuesAtOnce),
+		codec: codec, createdBy: o.CreatedBy, writers: map[string]*parquet.GenericWriter[any]{}, values: make([]parquet.Value, valuesAtOnce),
 		sample: map[uint64]struct{}{}, seed: maphash.MakeSeed(),
 	}, nil
 }
@@ -76,7 +76,7 @@ func (e *Encoder) Encode(dst []byte, t *columns.Table, rows []int32) ([]byte, er
 	}
 	for group := range slices.Chunk(rows, maxGroupRows) {
 		for i, column := range w.ColumnWriters() {
-			if err := e.write(column, &t.Columns[i], i, group); err != nil {
+			if err := e.write(column, &t.Columns[i], group); err != nil {
 				return nil, fmt.Errorf("encode Parquet: column %s: %w", t.Columns[i].Name, err)
 			}
 		}
@@ -90,37 +90,63 @@ func (e *Encoder) Encode(dst []byte, t *columns.Table, rows []int32) ([]byte, er
 	return append(dst, e.out.Bytes()...), nil
 }
 
-// write gives a column's values of some rows to its writer, a block at a time.
-func (e *Encoder) write(w *parquet.ColumnWriter, c *columns.Column, index int, rows []int32) error {
-	defined := 1
+// write gives a column's values of some rows to its writer, a block at a time. A value of an optional column has the
+// definition level 1; nulls, and all values of a required column, have 0. The loops are the hottest of the service, and
+// are written out for the sake of it.
+func (e *Encoder) write(w *parquet.ColumnWriter, c *columns.Column, rows []int32) error {
+	level := 1
 	if c.Required {
-		defined = 0
+		level = 0
 	}
 	for block := range slices.Chunk(rows, valuesAtOnce) {
-		values := e.values[:0]
-		for _, row := range block {
-			if !c.Valid[row] {
-				values = append(values, parquet.NullValue().Level(0, 0, index))
-				continue
+		values := e.values[:len(block)]
+		if !c.Required {
+			clear(values) // the zero value is null
+			block = trimNulls(c.Valid, block)
+		}
+		switch c.Type {
+		case columns.String:
+			for i, row := range block {
+				if c.Valid[row] {
+					start := uint32(0)
+					if row > 0 {
+						start = c.Ends[row-1]
+					}
+					values[i] = parquet.ByteArrayValue(c.Text[start:c.Ends[row]]).Level(0, level, 0)
+				}
 			}
-			var v parquet.Value
-			switch c.Type {
-			case columns.String:
-				v = parquet.ByteArrayValue(c.TextAt(int(row)))
-			case columns.Int64, columns.Timestamp:
-				v = parquet.Int64Value(c.Ints[row])
-			case columns.Double:
-				v = parquet.DoubleValue(c.Doubles[row])
-			case columns.Boolean:
-				v = parquet.BooleanValue(c.Bools[row])
+		case columns.Int64, columns.Timestamp:
+			for i, row := range block {
+				if c.Valid[row] {
+					values[i] = parquet.Int64Value(c.Ints[row]).Level(0, level, 0)
+				}
 			}
-			values = append(values, v.Level(0, defined, index))
+		case columns.Double:
+			for i, row := range block {
+				if c.Valid[row] {
+					values[i] = parquet.DoubleValue(c.Doubles[row]).Level(0, level, 0)
+				}
+			}
+		case columns.Boolean:
+			for i, row := range block {
+				if c.Valid[row] {
+					values[i] = parquet.BooleanValue(c.Bools[row]).Level(0, level, 0)
+				}
+			}
 		}
 		if _, err := w.WriteRowValues(values); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// trimNulls drops the nulls at the end: in most columns about anomalies that is all of them.
+func trimNulls(valid []bool, rows []int32) []int32 {
+	for len(rows) > 0 && !valid[rows[len(rows)-1]] {
+		rows = rows[:len(rows)-1]
+	}
+	return rows
 }
 
 // writer gives a writer for the table's columns, each with the encoding that suits its values.
