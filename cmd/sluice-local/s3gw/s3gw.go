@@ -26,6 +26,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/backend/meta"
 	"github.com/versity/versitygw/backend/posix"
 	"github.com/versity/versitygw/embedgw"
@@ -161,15 +162,6 @@ func serve(dir, sidecar, addr string) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	// While it starts, the gateway tells on standard output that it has no accounts. Standard output belongs to the program.
-	stdout := os.Stdout
-	if os.Stdout, err = os.OpenFile(os.DevNull, os.O_WRONLY, 0); err != nil {
-		return nil, err
-	}
-	defer func() {
-		os.Stdout.Close() // nothing of it is kept
-		os.Stdout = stdout
-	}()
 	ctx, cancel := context.WithCancel(context.Background())
 	listening, done := make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -182,8 +174,10 @@ func serve(dir, sidecar, addr string) (*Gateway, error) {
 			MaxRequests:       1024,
 			MultipartMaxParts: 10_000,
 			Quiet:             true,
-			KeepAlive:         true,
-			S3Options:         []s3api.Option{s3api.WithOnListen(func() { close(listening) })},
+			// What it would take by itself; but it would say so on standard output, which belongs to the program.
+			IAMService: auth.NewIAMServiceSingle(auth.Account{Access: AccessKey, Secret: SecretKey, Role: auth.RoleAdmin}),
+			KeepAlive:  true,
+			S3Options:  []s3api.Option{s3api.WithOnListen(func() { close(listening) })},
 		})
 	}()
 	select {
