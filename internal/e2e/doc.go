@@ -5,7 +5,7 @@
 //
 // The commands are built by the tests. These environment variables say what else to run:
 //
-//	SLUICE_PEERS=DIR            run the service against kinesalite and dynalite, installed in DIR by
+//	KCLTEST_PEERS=DIR           run the service against kinesalite and dynalite, installed in DIR by
 //	                            `npm ci` in a copy of consumer/kcltest/peers
 //	SLUICE_E2E_RATE=1           hold 10,100 records a second
 //	SLUICE_E2E_RATE_DURATION=2m for so long (2m is the default); needs the machine for itself

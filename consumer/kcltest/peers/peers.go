@@ -17,7 +17,7 @@ import (
 )
 
 // Env is the environment variable that names, for tests, the directory in which package.json's packages are installed.
-const Env = "SLUICE_PEERS"
+const Env = "KCLTEST_PEERS"
 
 //go:embed loopback.js
 var loopback string
