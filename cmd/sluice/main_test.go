@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -220,8 +221,65 @@ func TestShards(t *testing.T) {
 	contains(t, stdout, "OWNER", "shardId-000000000000", "worker-1", "ago")
 }
 
-// call makes a request as the SDK does.
-func call(t *testing.T, server *kcltest.Server, target, body string) {
+// Records go into a stream at their rate, under the keys that were asked for.
+func TestGenerateIntoAStream(t *testing.T) {
+	server := aws(t, func(w http.ResponseWriter, r *http.Request) {})
+	call(t, server, "Kinesis_20131202.CreateStream", `{"StreamName":"payments","ShardCount":1}`)
+	template := filepath.Join(t.TempDir(), "payment.kdg")
+	if err := os.WriteFile(template, []byte(`{"customer":"c{{random.number({"min":1,"max":9})}}"}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range []string{"--count 700", "--duration 300ms --partition-key customer"} {
+		rate := ""
+		if strings.Contains(args, "duration") {
+			rate = "@1000"
+		}
+		begun := time.Now()
+		status, _, stderr := sluice(t, nil, append([]string{"generate", "--template", template + rate, "--to", "kinesis:payments"}, strings.Fields(args)...)...)
+		if status != 0 {
+			t.Fatal(stderr)
+		}
+		if took := time.Since(begun); rate != "" && took < 250*time.Millisecond {
+			t.Errorf("300 ms of records were put in %v", took)
+		}
+	}
+	var iterator struct{ ShardIterator string }
+	var answer struct {
+		Records []struct {
+			Data         []byte
+			PartitionKey string
+		}
+	}
+	for _, step := range []struct {
+		target, body string
+		out          any
+	}{
+		{"Kinesis_20131202.GetShardIterator", `{"StreamName":"payments","ShardId":"shardId-000000000000","ShardIteratorType":"TRIM_HORIZON"}`, &iterator},
+		{"Kinesis_20131202.GetRecords", "", &answer},
+	} {
+		if step.body == "" {
+			step.body = fmt.Sprintf(`{"ShardIterator":%q}`, iterator.ShardIterator)
+		}
+		if err := json.Unmarshal(call(t, server, step.target, step.body), step.out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(answer.Records); n != 1000 {
+		t.Fatalf("%d records are in the stream; want 700 by count, and 300 by duration", n)
+	}
+	last := answer.Records[999]
+	if want := fmt.Sprintf(`{"customer":%q}`, last.PartitionKey); string(last.Data) != want {
+		t.Errorf("the partition key of %s is %s", last.Data, last.PartitionKey)
+	}
+	status, _, stderr := sluice(t, nil, "generate", "--template", template, "--to", "kinesis:payments", "--count", "1", "--partition-key", "custmer")
+	if status != 1 {
+		t.Errorf("a partition key that records lack: status %d", status)
+	}
+	contains(t, stderr, `"custmer"`)
+}
+
+// call makes a request as the SDK does, and gives the answer.
+func call(t *testing.T, server *kcltest.Server, target, body string) []byte {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, strings.NewReader(body))
 	if err != nil {
@@ -237,4 +295,9 @@ func call(t *testing.T, server *kcltest.Server, target, body string) {
 	if answer.StatusCode != http.StatusOK {
 		t.Fatalf("%s: %s", target, answer.Status)
 	}
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
