@@ -1,0 +1,181 @@
+package anomaly_test
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/sluice-etl/sluice/anomaly"
+	"github.com/sluice-etl/sluice/internal/columns"
+	"github.com/sluice-etl/sluice/internal/kdg"
+)
+
+// engine is a detector of addresses, with its defaults, and a table of one row to show it addresses in.
+type engine struct {
+	*anomaly.Engine
+	row *columns.Table
+}
+
+func newEngine(t testing.TB, settings ...anomaly.Settings) *engine {
+	t.Helper()
+	e, err := anomaly.NewEngine(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := []columns.Field{{Name: "sourceip", Type: columns.String}}
+	if err := e.Bind(fields); err != nil {
+		t.Fatal(err)
+	}
+	return &engine{e, columns.NewTable(fields)}
+}
+
+func (e *engine) score(address []byte, at time.Time) *anomaly.RowVerdict {
+	e.row.Truncate(0)
+	e.row.Columns[0].AppendText(address)
+	e.row.EndRow()
+	return e.Score(e.row, 0, at.UnixMilli())
+}
+
+var bySource = anomaly.Settings{Name: "source_rate", Kind: "rate", Key: []string{"sourceip"}}
+
+// TestTransactions feeds ten minutes of the lab's traffic, 100 ordinary transactions a second and one from the abnormal
+// address, in simulated time: through one shard, and spread at random over two, each with its own detector.
+func TestTransactions(t *testing.T) {
+	var sources []kdg.Source
+	for _, s := range []struct {
+		text string
+		rate float64
+	}{{kdg.TransactionNormal, 100}, {kdg.TransactionAbnormal, 1}} {
+		template, err := kdg.Parse("transaction.kdg", s.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sources = append(sources, kdg.Source{Template: template, Rate: s.rate})
+	}
+	for _, shards := range []int{1, 2} {
+		for seed := range uint64(10) {
+			start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Add(time.Duration(seed) * 7 * time.Second)
+			stream := kdg.NewStream(sources, seed, start)
+			random := rand.New(rand.NewPCG(seed, 0))
+			var engines []*engine
+			for range shards {
+				engines = append(engines, newEngine(t, bySource))
+			}
+			var came, flagged [2]int // ordinary, abnormal
+			var record []byte
+			for {
+				var source int
+				var at time.Time
+				if record, source, at = stream.Next(record[:0]); at.Sub(start) >= 10*time.Minute {
+					break
+				}
+				_, address, _ := bytes.Cut(record, []byte(`"sourceIp" : "`))
+				address, _, ok := bytes.Cut(address, []byte(`"`))
+				if !ok {
+					t.Fatalf("no address in %s", record)
+				}
+				came[source]++
+				if len(engines[random.IntN(shards)].score(address, at).Flags) > 0 {
+					flagged[source]++
+				}
+			}
+			t.Logf("%d shards, seed %d: flagged %d of %d abnormal and %d of %d ordinary transactions", shards, seed, flagged[1], came[1], flagged[0], came[0])
+			if flagged[1]*100 < came[1]*95 || flagged[0]*10_000 > came[0] || came[1] != 600 || came[0] != 60_000 {
+				t.Errorf("want at least 95%% of the abnormal ones, and at most 1 in 10,000 of the others")
+			}
+		}
+	}
+}
+
+// A detector that is interrupted anywhere, saved and restored, says what it would have said.
+func TestSnapshotContinues(t *testing.T) {
+	for _, baseline := range []string{anomaly.Population, anomaly.Self, anomaly.Both} {
+		settings := bySource
+		settings.Baseline, settings.Window, settings.MaxKeys = baseline, 20*time.Second, 300
+		whole, parts := newEngine(t, settings), newEngine(t, settings)
+		random := rand.New(rand.NewPCG(1, 2))
+		at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+		verdicts := 0
+		for i := range 40_000 {
+			at = at.Add(time.Duration(random.IntN(10)) * time.Millisecond)
+			address := fmt.Appendf(nil, "10.0.0.%d", random.IntN(400))
+			if i%50 == 0 && i > 20_000 {
+				address = []byte("burst")
+			}
+			want := fmt.Sprintf("%+v %s %s", whole.score(address, at).Verdict, whole.score(address, at).Names, whole.score(address, at).Reason)
+			got := fmt.Sprintf("%+v %s %s", parts.score(address, at).Verdict, parts.score(address, at).Names, parts.score(address, at).Reason)
+			if got != want {
+				t.Fatalf("%s, record %d: %s; without the interruptions %s", baseline, i, got, want)
+			}
+			if whole.score(address, at).Scored {
+				verdicts++
+			}
+			parts.score(address, at)
+			if random.IntN(2000) == 0 {
+				saved := parts.Snapshot(nil)
+				parts = newEngine(t, settings)
+				if err := parts.Restore(saved); err != nil {
+					t.Fatal(err)
+				}
+				if again := parts.Snapshot(nil); !bytes.Equal(again, saved) {
+					t.Fatalf("%s: %d bytes come back as %d others", baseline, len(saved), len(again))
+				}
+			}
+		}
+		if !bytes.Equal(whole.Snapshot(nil), parts.Snapshot(nil)) || verdicts == 0 {
+			t.Errorf("%s: the interrupted detector ends with another state", baseline)
+		}
+	}
+}
+
+// Thresholds change what is flagged, and not what was learned; another window begins anew.
+func TestSettingsChange(t *testing.T) {
+	before := newEngine(t, bySource)
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for i := range 500 {
+		before.score(fmt.Appendf(nil, "10.0.%d.%d", i/250, i%250), at)
+	}
+	saved := before.Snapshot(nil)
+	strict, one := 1e-9, int64(1)
+	settings := bySource
+	settings.Threshold, settings.MinCount = &strict, &one
+	after := newEngine(t, settings)
+	if err := after.Restore(saved); err != nil {
+		t.Fatal(err)
+	}
+	if got := after.score([]byte("10.0.0.1"), at); got.Samples != before.score([]byte("10.0.0.1"), at).Samples || got.Warming {
+		t.Errorf("with another threshold: %+v", got.Verdict)
+	}
+	settings.Window = time.Minute
+	other := newEngine(t, settings)
+	if err := other.Restore(saved); err == nil {
+		t.Error("a state of another window is taken over without a word")
+	}
+	if other.Keys(0) != 0 {
+		t.Errorf("a state of another window leaves %d keys", other.Keys(0))
+	}
+	for n := range saved {
+		if err := newEngine(t, bySource).Restore(saved[:n]); err == nil && n != len("sluice-anomaly\x01") {
+			t.Fatalf("a snapshot cut at %d of %d bytes is taken for whole", n, len(saved))
+		}
+	}
+}
+
+func FuzzRestore(f *testing.F) {
+	e := newEngine(f, bySource)
+	for i := range 30 {
+		e.score(fmt.Appendf(nil, "%d", i%20), time.Unix(1_700_000_000+int64(i), 0))
+	}
+	f.Add(e.Snapshot(nil))
+	f.Fuzz(func(t *testing.T, snapshot []byte) {
+		e := newEngine(t, bySource)
+		_ = e.Restore(snapshot) // whatever it says, the detector goes on
+		_ = e.Merge(snapshot)
+		for i := range int64(20) {
+			e.score([]byte("a"), time.UnixMilli(i*100_000_000))
+		}
+		_ = e.Snapshot(nil)
+	})
+}
