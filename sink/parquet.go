@@ -90,55 +90,73 @@ func (e *Encoder) Encode(dst []byte, t *columns.Table, rows []int32) ([]byte, er
 	return append(dst, e.out.Bytes()...), nil
 }
 
-// write gives a column's values of some rows to its writer, a block at a time. A value of an optional column has the
-// definition level 1; nulls, and all values of a required column, have 0. The loops are the hottest of the service, and
-// are written out for the sake of it.
+// write gives a column's values of some rows to its writer, a block at a time.
 func (e *Encoder) write(w *parquet.ColumnWriter, c *columns.Column, rows []int32) error {
-	level := 1
-	if c.Required {
-		level = 0
-	}
 	for block := range slices.Chunk(rows, valuesAtOnce) {
 		values := e.values[:len(block)]
-		if !c.Required {
+		if c.Required {
+			fillRequired(values, c, block)
+		} else {
 			clear(values) // the zero value is null
-			block = trimNulls(c.Valid, block)
-		}
-		switch c.Type {
-		case columns.String:
-			for i, row := range block {
-				if c.Valid[row] {
-					start := uint32(0)
-					if row > 0 {
-						start = c.Ends[row-1]
-					}
-					values[i] = parquet.ByteArrayValue(c.Text[start:c.Ends[row]]).Level(0, level, 0)
-				}
-			}
-		case columns.Int64, columns.Timestamp:
-			for i, row := range block {
-				if c.Valid[row] {
-					values[i] = parquet.Int64Value(c.Ints[row]).Level(0, level, 0)
-				}
-			}
-		case columns.Double:
-			for i, row := range block {
-				if c.Valid[row] {
-					values[i] = parquet.DoubleValue(c.Doubles[row]).Level(0, level, 0)
-				}
-			}
-		case columns.Boolean:
-			for i, row := range block {
-				if c.Valid[row] {
-					values[i] = parquet.BooleanValue(c.Bools[row]).Level(0, level, 0)
-				}
-			}
+			fillOptional(values, c, trimNulls(c.Valid, block))
 		}
 		if _, err := w.WriteRowValues(values); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// fillRequired and fillOptional are the hottest loops of the service, and written out for the sake of it. A value of an
+// optional column has the definition level 1; nulls, and all values of a required column, have 0, as they are.
+func fillRequired(values []parquet.Value, c *columns.Column, rows []int32) {
+	switch c.Type {
+	case columns.String:
+		for i, row := range rows {
+			values[i] = parquet.ByteArrayValue(c.TextAt(int(row)))
+		}
+	case columns.Int64, columns.Timestamp:
+		for i, row := range rows {
+			values[i] = parquet.Int64Value(c.Ints[row])
+		}
+	case columns.Double:
+		for i, row := range rows {
+			values[i] = parquet.DoubleValue(c.Doubles[row])
+		}
+	case columns.Boolean:
+		for i, row := range rows {
+			values[i] = parquet.BooleanValue(c.Bools[row])
+		}
+	}
+}
+
+func fillOptional(values []parquet.Value, c *columns.Column, rows []int32) {
+	switch c.Type {
+	case columns.String:
+		for i, row := range rows {
+			if c.Valid[row] {
+				values[i] = parquet.ByteArrayValue(c.TextAt(int(row))).Level(0, 1, 0)
+			}
+		}
+	case columns.Int64, columns.Timestamp:
+		for i, row := range rows {
+			if c.Valid[row] {
+				values[i] = parquet.Int64Value(c.Ints[row]).Level(0, 1, 0)
+			}
+		}
+	case columns.Double:
+		for i, row := range rows {
+			if c.Valid[row] {
+				values[i] = parquet.DoubleValue(c.Doubles[row]).Level(0, 1, 0)
+			}
+		}
+	case columns.Boolean:
+		for i, row := range rows {
+			if c.Valid[row] {
+				values[i] = parquet.BooleanValue(c.Bools[row]).Level(0, 1, 0)
+			}
+		}
+	}
 }
 
 // trimNulls drops the nulls at the end: in most columns about anomalies that is all of them.
