@@ -147,3 +147,12 @@ func TestTheSameWorkerIDTwice(t *testing.T) {
 		t.Errorf("one of two processes with the same name ended with %v", err)
 	}
 }
+
+// TestOnDynalite repeats what matters most with a table that others wrote.
+func TestOnDynalite(t *testing.T) {
+	t.Run("one worker", TestOneWorkerReadsEverything)
+	t.Run("a killed worker", TestAKilledWorkerIsReplaced)
+	t.Run("resharding", TestReshardingKeepsEverything)
+	t.Run("a fenced worker", TestAFencedWorkerDropsItsBatch)
+	t.Run("the same worker id", TestTheSameWorkerIDTwice)
+}
