@@ -48,7 +48,6 @@ func TestAKilledWorkerIsReplaced(t *testing.T) {
 func TestReshardingKeepsEverything(t *testing.T) {
 	l := newLab(t, 2)
 	l.feed(500)
-	every := func(c *Config) { c.Process = copyRecords(1) }
 	a, b := l.start("a", every), l.start("b", every)
 	l.wait("reading has begun", func() bool { return l.visible() > 0 })
 	if _, err := l.k.SplitShard(t.Context(), &kinesis.SplitShardInput{StreamName: aws.String(labStream), ShardToSplit: aws.String("shardId-000000000000"), NewStartingHashKey: aws.String("85070591730234615865843651857942052863")}); err != nil {

@@ -1,0 +1,306 @@
+package consumer
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/sluice-etl/sluice/consumer/kcltest"
+	"github.com/sluice-etl/sluice/consumer/kpl/kpltest"
+)
+
+// onlyShard is the shard of a lab with one.
+const onlyShard = "shardId-000000000000"
+
+// every is a worker that commits each read.
+func every(c *Config) { c.Process = copyRecords(1) }
+
+// What Kinesis may answer, and what would end the library's own consumer, or the whole process, or double records.
+func TestWhateverGetRecordsAnswers(t *testing.T) {
+	for name, fault := range map[string]kcltest.Fault{
+		"throttled":             {Code: "ProvisionedThroughputExceededException", Count: 4},
+		"an expired iterator":   {Code: "ExpiredIteratorException", Nth: 2, Count: 2},
+		"a failure":             {Status: 500, Code: "InternalFailure", Count: 3},
+		"a lost answer":         {DropAnswer: true, Count: 3},
+		"no MillisBehindLatest": {AlterRecords: func(a *kcltest.RecordsAnswer) { a.MillisBehindLatest = nil }, Count: -1},
+		"records again":         {AlterRecords: func(a *kcltest.RecordsAnswer) { a.Records = append(a.Records, a.Records...) }, Count: -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, 1)
+			fault.Operation = "GetRecords"
+			l.server.Inject(fault)
+			l.feed(300)
+			w := l.start("one", every)
+			l.wait("all is visible", func() bool { return l.visible() == 300 })
+			l.feed(300)
+			l.wait("the rest is visible", func() bool { return l.visible() == 600 })
+			w.stop()
+			if err := <-w.done; err != nil {
+				t.Fatal(err)
+			}
+			l.exact()
+		})
+	}
+}
+
+// A KPL aggregate is taken apart alone: a bad one spoils no neighbour.
+func TestABadAggregateSpoilsNoNeighbour(t *testing.T) {
+	l := newLab(t, 1)
+	good := kpltest.Aggregate([]string{"a", "b"}, [][]byte{[]byte("first"), []byte("second")})
+	spoilt := bytes.Clone(good)
+	spoilt[len(spoilt)-1] ^= 1
+	var mu sync.Mutex
+	var refused []Record
+	process := func(ctx context.Context, s *Session) error {
+		for {
+			select {
+			case f := <-s.Fetches():
+				var body bytes.Buffer
+				for _, r := range f.Records {
+					for _, user := range r.User {
+						fmt.Fprintf(&body, "%s\n", user)
+					}
+					if r.Err != nil {
+						mu.Lock()
+						refused = append(refused, r)
+						mu.Unlock()
+					}
+				}
+				if len(f.Records) == 0 {
+					continue
+				}
+				err := s.Commit(ctx, Batch{Checkpoint: f.Records[len(f.Records)-1].SequenceNumber, Files: []File{{Prefix: "data/", Extension: "txt", Body: body.Bytes()}}})
+				if err != nil {
+					return err
+				}
+			case <-s.Stopping():
+				return nil
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+	}
+	var entries []types.PutRecordsRequestEntry
+	for _, data := range [][]byte{[]byte("plain"), spoilt, good, []byte("plain, too")} {
+		entries = append(entries, types.PutRecordsRequestEntry{Data: data, PartitionKey: aws.String("k")})
+	}
+	if _, err := l.k.PutRecords(t.Context(), &kinesis.PutRecordsInput{StreamName: aws.String(labStream), Records: entries}); err != nil {
+		t.Fatal(err)
+	}
+	l.start("one", func(c *Config) { c.Process = process })
+	l.wait("the records are visible", func() bool { return len(l.store.objects("data/")) > 0 })
+	got := ""
+	for _, body := range l.store.objects("data/") {
+		got += body
+	}
+	if want := "plain\nfirst\nsecond\nplain, too\n"; got != want {
+		t.Errorf("visible is %q; want %q", got, want)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(refused) != 1 || !bytes.Equal(refused[0].Data, spoilt) || len(refused[0].User) != 0 {
+		t.Errorf("refused are %+v; want the spoilt aggregate with its bytes", refused)
+	}
+}
+
+// Writes to the table that fail for a while, be it the heartbeat or a lease, end no session.
+func TestAThrottledTableEndsNoSession(t *testing.T) {
+	l := newLab(t, 1)
+	l.feed(100)
+	w := l.start("one", every, func(c *Config) { c.Failover = 3 * time.Second })
+	l.wait("reading has begun", func() bool { return l.visible() > 0 })
+	before := w.c.session(onlyShard)
+	for _, operation := range []string{"UpdateItem", "Scan", "GetItem"} {
+		l.server.Inject(kcltest.Fault{Operation: operation, Code: "ProvisionedThroughputExceededException", Count: 6})
+	}
+	l.feed(200)
+	l.wait("all is visible", func() bool { return l.visible() == 300 })
+	if before == nil || w.c.session(onlyShard) != before {
+		t.Error("the session has ended")
+	}
+	l.exact()
+}
+
+// The library forgets shards that one listing does not show, and writes positions of its own: it must not.
+func TestTheLibraryWritesNothing(t *testing.T) {
+	l := newLab(t, 1)
+	l.feed(100)
+	w := l.start("one", every)
+	l.wait("all is visible", func() bool { return l.visible() == 100 })
+	library := leases{w.c}
+	if err := library.RemoveLeaseInfo(onlyShard); err != nil {
+		t.Error(err)
+	}
+	if library.CheckpointSequence(nil) == nil || library.ClaimShard(nil, "other") == nil {
+		t.Error("the library may move a position, or steal a lease")
+	}
+	row, err := (&table{client: l.d, name: "leases"}).read(t.Context(), onlyShard)
+	if err != nil || row == nil || row.Checkpoint == "" || row.Owner != "one" {
+		t.Errorf("the shard's row is %+v, %v", row, err)
+	}
+}
+
+// LATEST is for the shards of the first listing: what was put before it is passed over, and nothing after it, also not
+// in the children of a shard that is split.
+func TestLatest(t *testing.T) {
+	l := newLab(t, 1)
+	l.feed(100)
+	before := l.put
+	l.put = map[string]string{}
+	w := l.start("one", every, func(c *Config) { c.Start = Start{Latest: true} })
+	l.wait("the shard is taken", func() bool { return w.c.session(onlyShard) != nil })
+	l.feed(100)
+	if _, err := l.k.SplitShard(t.Context(), &kinesis.SplitShardInput{StreamName: aws.String(labStream), ShardToSplit: aws.String(onlyShard),
+		NewStartingHashKey: aws.String("85070591730234615865843651857942052863")}); err != nil {
+		t.Fatal(err)
+	}
+	l.feed(100)
+	l.wait("what came later is visible", func() bool { return l.visible() >= 200 })
+	w.stop()
+	if err := <-w.done; err != nil {
+		t.Fatal(err)
+	}
+	l.exact()
+	for place := range l.rows() {
+		if _, early := before[strings.TrimSuffix(place, "/0")]; early {
+			t.Errorf("%s was put before the start", place)
+		}
+	}
+}
+
+// Calls that hang do not hold up the end for longer than it may take.
+func TestHangingCallsDoNotHoldUpTheEnd(t *testing.T) {
+	l := newLab(t, 1)
+	l.feed(100)
+	cfg := Config{Stream: labStream, App: "app", Table: "leases", CreateTable: true, Worker: "one", Failover: time.Second, StatePrefix: "_state/",
+		Log: slog.New(slog.DiscardHandler), Process: copyRecords(1)}
+	c := New(cfg, Clients{l.k, l.d}, l.store)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx, 2*time.Second) }()
+	l.wait("reading has begun", func() bool { return l.visible() > 0 })
+	for _, operation := range []string{"GetRecords", "UpdateItem", "ListShards", "Scan"} {
+		l.server.Inject(kcltest.Fault{Operation: operation, Delay: time.Hour, Count: -1})
+	}
+	l.feed(100)
+	asked := time.Now()
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(asked); took > 10*time.Second {
+		t.Errorf("it took %v to stop; it may take 2 s, and a moment", took)
+	}
+}
+
+// TestEveryWriteOfACommit makes the two writes of commits to the table fail in every way.
+func TestEveryWriteOfACommit(t *testing.T) {
+	for write, mark := range map[string]string{"commit": "commitId = :id", "clear": "REMOVE pending"} {
+		for how, fault := range map[string]kcltest.Fault{
+			"lost before":      {Status: 500, Code: "InternalServerError", Count: 8},
+			"answer lost":      {DropAnswer: true, Count: 1},
+			"all answers lost": {DropAnswer: true, Count: 8},
+		} {
+			t.Run(write+", "+how, func(t *testing.T) {
+				t.Parallel()
+				l := newLab(t, 1)
+				fault.Operation = "UpdateItem"
+				fault.Match = func(body []byte) bool { return bytes.Contains(body, []byte(mark)) }
+				l.server.Inject(fault)
+				l.feed(200)
+				w := l.start("one", every, func(c *Config) { c.Failover = 5 * time.Second })
+				l.wait("the first batch is visible", func() bool { return l.visible() == 200 })
+				l.feed(200)
+				l.wait("the second batch is visible", func() bool { return l.visible() == 400 })
+				w.stop()
+				if err := <-w.done; err != nil {
+					t.Fatal(err)
+				}
+				l.exact()
+			})
+		}
+	}
+}
+
+// Between the upload and the commit of a worker that was held up, another takes the shard: the late commit changes
+// nothing, and the uploads stay for the cleaner.
+func TestALateCommitIsRefused(t *testing.T) {
+	l := newLab(t, 1)
+	l.feed(100)
+	other := &table{client: l.d, name: "leases"}
+	taken := make(chan *lease, 1)
+	l.server.Inject(kcltest.Fault{Operation: "UpdateItem", Match: func(body []byte) bool { return bytes.Contains(body, []byte("commitId = :id")) },
+		BeforeApply: func() {
+			row, err := other.read(context.Background(), onlyShard)
+			if err == nil {
+				row, err = other.take(context.Background(), row, "other", time.Now())
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			taken <- row
+		}})
+	w := l.start("one", every)
+	row := <-taken
+	l.wait("the worker has given the shard up", func() bool { s := w.c.session(onlyShard); return s == nil || s.over() })
+	now, err := other.read(t.Context(), onlyShard)
+	if err != nil || now.CommitNo != row.CommitNo && now.Epoch == row.Epoch {
+		t.Errorf("the row after the late commit is %+v, %v; before it was %+v", now, err, row)
+	}
+	// The other has no heartbeat: its shard is taken back.
+	l.wait("all is visible", func() bool { return l.visible() == 100 })
+	l.exact()
+	l.store.mu.Lock()
+	defer l.store.mu.Unlock()
+	if len(l.store.uploads) == 0 {
+		t.Error("the upload of the late commit is gone; whoever was fenced must not abort anything")
+	}
+}
+
+// The cleaner aborts uploads of epochs that are over, unless a commit waits to publish them, and no others.
+func TestCleaner(t *testing.T) {
+	l := newLab(t, 1)
+	l.feed(10)
+	w := l.start("one", every, func(c *Config) { c.Prefixes = []string{"data/"} })
+	l.wait("all is visible", func() bool { return l.visible() == 10 })
+	row, err := w.c.table.read(t.Context(), onlyShard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	upload := func(key string) {
+		if _, _, err := l.store.Upload(t.Context(), key, "token", "", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old := "data/" + objectName(labStream, onlyShard, row.Epoch-1, 1, 0, "txt")
+	current := "data/" + objectName(labStream, onlyShard, row.Epoch, 99, 0, "txt")
+	for _, key := range []string{old, current, "data/somebody-else.txt", "elsewhere/" + objectName(labStream, onlyShard, row.Epoch-1, 1, 0, "txt")} {
+		upload(key)
+	}
+	if err := w.c.clean(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	l.store.mu.Lock()
+	defer l.store.mu.Unlock()
+	var left []string
+	for name := range l.store.uploads {
+		key, _, _ := strings.Cut(name, " ")
+		left = append(left, key)
+		if key == old {
+			t.Errorf("the abandoned upload %s is left", old)
+		}
+	}
+	if len(left) != 3 {
+		t.Errorf("left are %v; want all but %s", left, old)
+	}
+}
