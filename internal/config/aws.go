@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -68,7 +69,22 @@ func AWS(ctx context.Context, c *Config, onError func(service, operation, class 
 		}
 		return stack.Finalize.Add(guard{}, middleware.After)
 	})
+	cfg.HTTPClient = plainBodies{cfg.HTTPClient}
 	return cfg, nil
+}
+
+// plainBodies hides that a request's body has a WriteTo. The SDK closes a body when the head of an answer is there; if
+// net/http has not yet looked whether the body goes on after its announced length, the SDK's WriteTo answers that look with
+// io.EOF, which it must not, and the connection is closed while the answer is read: a call fails, and is made again, that
+// was applied. Only a service on the same machine answers so fast, but there it doubles records.
+type plainBodies struct{ aws.HTTPClient }
+
+func (c plainBodies) Do(r *http.Request) (*http.Response, error) {
+	if r.Body != nil && r.Body != http.NoBody {
+		r = r.WithContext(r.Context()) // the caller's request must not change
+		r.Body = struct{ io.ReadCloser }{r.Body}
+	}
+	return c.HTTPClient.Do(r)
 }
 
 func httpClient() *awshttp.BuildableClient {
