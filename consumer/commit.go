@@ -184,7 +184,7 @@ func (s *Session) retry(ctx context.Context, what string, f func() error) error 
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		err := f()
 		if err == nil {
-			s.c.observe.clear(s.Shard())
+			s.c.observe.clear(s.Shard(), what)
 			return nil
 		}
 		if errors.Is(err, ErrFenced) {

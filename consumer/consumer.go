@@ -125,13 +125,13 @@ func (c *Consumer) Run(ctx context.Context, grace time.Duration) error {
 				case err != nil && c.ctx.Err() == nil:
 					c.observe.retrying("", what, err)
 				case err == nil:
-					c.observe.clear("")
+					c.observe.clear("", what)
 				}
 			}
 		})
 	}
 	keep(c.cfg.Failover/5, nil, "heartbeat", c.beat)
-	keep(min(c.cfg.Failover/5, 2*time.Second), nil, "look at the leases", c.look)
+	keep(min(c.cfg.Failover/5, 2*time.Second), nil, lookAtLeases, c.look)
 	keep(listEvery, c.relist, "list the shards", c.list)
 	keep(cleanEvery, nil, "clean up", c.clean)
 
@@ -168,6 +168,9 @@ func (c *Consumer) Run(ctx context.Context, grace time.Duration) error {
 	}
 	return err
 }
+
+// lookAtLeases is what a worker does all the time.
+const lookAtLeases = "look at the leases"
 
 const (
 	listEvery  = 10 * time.Second // ListShards allows 100 calls a second for the whole account

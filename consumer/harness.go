@@ -85,7 +85,7 @@ func (c *Consumer) getRecords(in *kinesis.GetRecordsInput) (*kinesis.GetRecordsO
 	if err != nil {
 		return nil, errEnded
 	}
-	c.observe.clear(shard)
+	c.observe.clear(shard, "read")
 	markRecords(out.Records)
 	answer := &kinesis.GetRecordsOutput{Records: out.Records, MillisBehindLatest: out.MillisBehindLatest}
 	if out.NextShardIterator != nil {

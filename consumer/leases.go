@@ -60,7 +60,7 @@ func (c *Consumer) acquire(shard string) error {
 	if err != nil {
 		// The write may have been applied. The next look at the table shows this worker as a holder without a
 		// session, and the shard is taken again.
-		c.observe.retrying(shard, "take", err)
+		c.observe.retrying("", lookAtLeases, fmt.Errorf("take %s: %w", shard, err)) // who looks again sees what became of it
 		return err
 	}
 

@@ -11,8 +11,8 @@ type Observer interface {
 	Lost(shard string)                                   // a shard was lost to another worker
 	Lag(shard string, behind time.Duration)              // after every read
 	Committed(shard string, b Batch, took time.Duration) // after a batch became visible
-	Forget(shard string)                                 // the shard is no longer here
-	NotReady(what, reason string)                        // something is tried again
+	Forget(shard string)                                 // the shard is no longer here, and nothing of it waits
+	NotReady(what, reason string)                        // something is tried again: "SHARD: OPERATION", or "worker: ..."
 	Ready(what string)                                   // it succeeded
 }
 
@@ -48,16 +48,17 @@ func (o observer) committed(shard string, b Batch, l *lease, took time.Duration)
 
 // retrying reports a failure that is tried again; an empty shard is the whole worker.
 func (o observer) retrying(shard, what string, err error) {
-	if shard == "" {
-		shard = "worker"
-	}
-	o.NotReady(shard, what+": "+err.Error())
+	o.NotReady(waiting(shard, what), err.Error())
 	o.log.Warn("failed, and is tried again", "shard", shard, "operation", what, "error", err)
 }
 
-func (o observer) clear(shard string) {
+// clear tells that what may have failed before has succeeded. Other operations may fail still.
+func (o observer) clear(shard, what string) { o.Ready(waiting(shard, what)) }
+
+// waiting names an operation among those that keep the worker from being ready.
+func waiting(shard, what string) string {
 	if shard == "" {
 		shard = "worker"
 	}
-	o.Ready(shard)
+	return shard + ": " + what
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -58,11 +59,12 @@ func (h *Health) Ready(what string) {
 	delete(h.waiting, what)
 }
 
-// Forget tells that something is no longer ours to wait for.
+// Forget tells that something, such as a shard, is no longer ours, and neither is anything of it: what is named after it
+// and a colon.
 func (h *Health) Forget(what string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.waiting, what)
+	maps.DeleteFunc(h.waiting, func(name string, _ Condition) bool { return name == what || strings.HasPrefix(name, what+":") })
 }
 
 // Stopping tells that the process is on its way out: from now on it is not ready.
