@@ -127,7 +127,7 @@ func (b *batch) reject(r *consumer.Record, sub int, code, message string, raw []
 	})
 }
 
-// full tells why the batch must end, or nothing.
+// full tells why the batch must end, or nothing. Its size is looked at now and then.
 func (b *batch) full() (trigger string) {
 	if b.partitions.Len()+len(b.rejects) >= maxFiles {
 		return "partitions"
@@ -135,6 +135,11 @@ func (b *batch) full() (trigger string) {
 	if b.unsized < sizeEvery {
 		return ""
 	}
+	return b.overflow()
+}
+
+// overflow measures the batch, and tells whether it must end for its size.
+func (b *batch) overflow() (trigger string) {
 	if b.resize(int64(b.out.Table.Size()) + b.dropped) {
 		return "memory"
 	}

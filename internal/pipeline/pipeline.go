@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-etl/sluice/anomaly"
 	"github.com/sluice-etl/sluice/consumer"
+	"github.com/sluice-etl/sluice/consumer/kpl"
 	"github.com/sluice-etl/sluice/sink"
 	"github.com/sluice-etl/sluice/transform"
 )
@@ -77,4 +78,21 @@ func New(cfg Config) (*Pipeline, error) {
 		return nil, fmt.Errorf("anomaly detectors: %w", err)
 	}
 	return p, nil
+}
+
+// Triggers are the ends of batches: what the label of a metric can be.
+func Triggers() []string {
+	return []string{"interval", "bytes", "memory", "partitions", "schema", "stop", "shard_end"}
+}
+
+// Reasons are those for which lines are rejected: what the label of a metric can be.
+func Reasons() []string {
+	reasons := []string{
+		transform.CodeEmpty, transform.CodeInvalidJSON, transform.CodeInvalidUTF8, transform.CodeNotAnObject, transform.CodeTooDeep,
+		transform.CodeTooManyKeys,
+	}
+	for _, r := range []kpl.Reason{kpl.BadChecksum, kpl.BadProtobuf, kpl.BadIndex, kpl.Empty, kpl.TooManyRecords, kpl.TooManyBytes} {
+		reasons = append(reasons, string(r))
+	}
+	return reasons
 }

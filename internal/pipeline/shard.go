@@ -162,6 +162,12 @@ func (s *shard) add(ctx context.Context, records []consumer.Record) error {
 			}
 		}
 	}
+	if s.batch.empty() {
+		return nil
+	}
+	if trigger := s.batch.overflow(); trigger != "" {
+		return s.commit(ctx, trigger)
+	}
 	return nil
 }
 

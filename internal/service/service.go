@@ -37,6 +37,11 @@ func New(cfg *config.Config, log *slog.Logger) (*Service, error) {
 	build := ops.ReadBuild()
 	health := ops.NewHealth()
 	metrics := ops.NewMetrics(build, health)
+	var detectors []string
+	for _, d := range cfg.Detectors {
+		detectors = append(detectors, d.Name)
+	}
+	metrics.Expect(pipeline.Reasons(), detectors, pipeline.Triggers())
 	return &Service{Metrics: metrics, Observer: metrics, cfg: cfg, log: log, build: build, plan: plan, health: health}, nil
 }
 
