@@ -83,6 +83,9 @@ func start(o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := recoverUploads(dir, sidecar); err != nil {
+		return nil, err
+	}
 	// A free port may be taken by another process between the choice and its use.
 	for attempt := 0; ; attempt++ {
 		addr := net.JoinHostPort(host, port)
