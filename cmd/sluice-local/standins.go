@@ -49,7 +49,7 @@ func (s *standIns) start(ctx context.Context, dir string, cfg *config.Config) (e
 	if s.ledger, err = os.OpenFile(filepath.Join(dir, "ledger.jsonl"), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o644); err != nil {
 		return err
 	}
-	if s.kcl, err = kcltest.Start(kcltest.Options{Dir: filepath.Join(dir, "kcl"), ReadLimits: false}); err != nil {
+	if s.kcl, err = kcltest.Start(kcltest.Options{Dir: filepath.Join(dir, "kcl")}); err != nil {
 		return err
 	}
 	if s.s3, err = s3gw.Start(s3gw.Options{Dir: filepath.Join(dir, "s3"), Sidecar: filepath.Join(dir, "s3-metadata"), Bucket: bucket}); err != nil {

@@ -32,9 +32,10 @@ type Options struct {
 	Dir string
 	// Addr is the address to listen on; empty is 127.0.0.1:0. Only loopback addresses are accepted: nobody's rights are checked.
 	Addr string
-	// ReadLimits holds each shard to 5 GetRecords and 2 MiB a second, as AWS does. The limits of one answer, 10,000 records and 10 MiB,
-	// always hold.
-	ReadLimits bool
+	// ReadCallLimit holds each shard to 5 GetRecords a second, and ReadByteLimit to 2 MiB a second, as AWS does.
+	ReadCallLimit, ReadByteLimit bool
+	// NoRecordLimit and NoByteLimit lift the limits of one answer of GetRecords, 10,000 records and 10 MiB.
+	NoRecordLimit, NoByteLimit bool
 	// WriteLimits holds each shard to 1,000 records and 1 MiB a second. The limits of one request, 500 records and 10 MiB, always hold.
 	WriteLimits bool
 	// Now is the clock of arrival times, iterators and limits; nil is time.Now. It is called by many goroutines.

@@ -20,9 +20,9 @@ const (
 
 // kinesis is the stand-in for Kinesis. It is safe for concurrent use.
 type kinesis struct {
-	db                      *bbolt.DB
-	now                     func() time.Time
-	limitReads, limitWrites bool
+	db      *bbolt.DB
+	now     func() time.Time
+	options Options
 
 	mu      sync.RWMutex // readers of records share it
 	streams map[string]*stream
@@ -30,7 +30,7 @@ type kinesis struct {
 }
 
 func newKinesis(db *bbolt.DB, options Options) (*kinesis, error) {
-	k := &kinesis{db: db, now: options.Now, limitReads: options.ReadLimits, limitWrites: options.WriteLimits}
+	k := &kinesis{db: db, now: options.Now, options: options}
 	err := db.Update(func(tx *bbolt.Tx) (err error) {
 		for _, name := range [][]byte{streamsBucket, recordsBucket} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {

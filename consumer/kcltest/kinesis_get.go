@@ -2,6 +2,7 @@ package kcltest
 
 import (
 	"encoding/json"
+	"math"
 	"strconv"
 
 	"go.etcd.io/bbolt"
@@ -23,6 +24,8 @@ func (k *kinesis) getRecords(body, dst []byte) ([]byte, *apiError) {
 		if limit = *in.Limit; limit < 1 || limit > maxAnswerRecords {
 			return nil, invalid("limit", strconv.Itoa(limit), "Member must have value between 1 and 10000, inclusive")
 		}
+	} else if k.options.NoRecordLimit {
+		limit = math.MaxInt
 	}
 	from, ok := parseToken(in.ShardIterator)
 	if !ok || from.Position == 0 {
@@ -43,7 +46,7 @@ func (k *kinesis) getRecords(body, dst []byte) ([]byte, *apiError) {
 	if sh == nil {
 		return nil, notFound("Shard %s in stream %s under account %s does not exist", from.Shard, from.Stream, account)
 	}
-	if k.limitReads && !sh.reads.take(now) {
+	if !sh.reads.take(now, k.options.ReadCallLimit) {
 		return nil, exceeded(s.Name, sh.id)
 	}
 
@@ -58,7 +61,7 @@ func (k *kinesis) getRecords(body, dst []byte) ([]byte, *apiError) {
 			}
 			full := false
 			b.each(next, func(position uint64, recordSize int, text []byte) bool {
-				if full = taken == limit || taken > 0 && size+recordSize > maxAnswerBytes; full {
+				if full = taken == limit || taken > 0 && size+recordSize > maxAnswerBytes && !k.options.NoByteLimit; full {
 					return false
 				}
 				if taken > 0 {
@@ -80,7 +83,7 @@ func (k *kinesis) getRecords(body, dst []byte) ([]byte, *apiError) {
 	if failed != nil {
 		return nil, internal("read records", failed)
 	}
-	if k.limitReads {
+	if k.options.ReadByteLimit {
 		sh.reads.gave(now, size)
 	}
 

@@ -50,12 +50,12 @@ type readLimit struct {
 	blocked      time.Time // no read succeeds before
 }
 
-// take counts a read; false refuses it.
-func (l *readLimit) take(now time.Time) bool {
+// take counts a read; false refuses it. Whether calls are limited is said by the caller; bytes are, where gave was called.
+func (l *readLimit) take(now time.Time, limitCalls bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.calls.drain(now, readsPerSecond)
-	if now.Before(l.blocked) || l.calls.level+1 > readsPerSecond {
+	if now.Before(l.blocked) || limitCalls && l.calls.level+1 > readsPerSecond {
 		return false
 	}
 	l.calls.level++

@@ -168,7 +168,7 @@ func (k *kinesis) put(request *putRequest, refuse func(int) bool) (*stream, *api
 		e := &request.entries[i]
 		sh := s.owner(e.hash)
 		e.shard = sh
-		if refuse != nil && refuse(i) || k.limitWrites && !sh.writes.take(now, e.size) {
+		if refuse != nil && refuse(i) || k.options.WriteLimits && !sh.writes.take(now, e.size) {
 			e.refused = true
 			continue
 		}

@@ -113,9 +113,63 @@ func TestIteratorsExpire(t *testing.T) {
 	f.refused("ExpiredNextTokenException")(f.ListShards(f.ctx, &kinesis.ListShardsInput{NextToken: page.NextToken}))
 }
 
+// Each of the four limits can be had, or not, without the others.
+func TestEachReadLimitAlone(t *testing.T) {
+	for name, test := range map[string]struct {
+		options      kcltest.Options
+		calls, bytes bool // are limited in a second
+		records      int  // in the first answer, of 10,500 small ones
+		megabytes    int  // in the first answer, of 11
+	}{
+		"none":            {kcltest.Options{NoRecordLimit: true, NoByteLimit: true}, false, false, 10_500, 11},
+		"calls":           {kcltest.Options{NoRecordLimit: true, NoByteLimit: true, ReadCallLimit: true}, true, false, 10_500, 11},
+		"bytes":           {kcltest.Options{NoRecordLimit: true, NoByteLimit: true, ReadByteLimit: true}, false, true, 10_500, 11},
+		"records at once": {kcltest.Options{NoByteLimit: true}, false, false, 10_000, 11},
+		"bytes at once":   {kcltest.Options{NoRecordLimit: true}, false, false, 10_500, 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			now := newClock()
+			test.options.Now = now.Now
+			server := start(t, test.options)
+			small, big := newFeed(t, server, 1), newFeed(t, start(t, test.options), 1)
+			for range 21 {
+				lines := make([]string, 500)
+				_, err := small.PutRecords(small.ctx, &kinesis.PutRecordsInput{StreamName: &small.stream, Records: entries(lines...)})
+				small.must(err)
+			}
+			for range 11 {
+				big.put(strings.Repeat("x", 1<<20-len("key")))
+			}
+			read := func(f *feed) (int, error) {
+				out, err := f.GetRecords(f.ctx, &kinesis.GetRecordsInput{ShardIterator: f.iterator(f.shards()[0], "TRIM_HORIZON")})
+				if err != nil {
+					return 0, err
+				}
+				return len(out.Records), nil
+			}
+			if n, err := read(small); err != nil || n != test.records {
+				t.Errorf("%d small records, %v; want %d", n, err, test.records)
+			}
+			if n, err := read(big); err != nil || n != test.megabytes {
+				t.Errorf("%d big records, %v; want %d", n, err, test.megabytes)
+			}
+			if _, err := read(big); (code(err) == "ProvisionedThroughputExceededException") != test.bytes {
+				t.Errorf("after %d MiB: %v", test.megabytes, err)
+			}
+			var refused error
+			for range 5 {
+				_, refused = read(small)
+			}
+			if (code(refused) == "ProvisionedThroughputExceededException") != test.calls {
+				t.Errorf("the sixth read in a second: %v", refused)
+			}
+		})
+	}
+}
+
 func TestReadLimits(t *testing.T) {
 	now := newClock()
-	f := newFeed(t, start(t, kcltest.Options{Now: now.Now, ReadLimits: true}), 2)
+	f := newFeed(t, start(t, kcltest.Options{Now: now.Now, ReadCallLimit: true, ReadByteLimit: true}), 2)
 	shards := f.shards()
 	read := func(i int) error {
 		_, err := f.GetRecords(f.ctx, &kinesis.GetRecordsInput{ShardIterator: f.iterator(shards[i], "TRIM_HORIZON")})
