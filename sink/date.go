@@ -15,8 +15,10 @@ type dateField struct {
 }
 
 // dateLetters are the supported letters of java.time.format.DateTimeFormatter, each with how often it may be repeated.
+// Weeks are missing: which day begins one depends on a locale.
 var dateLetters = map[byte]int{
 	'y': 9, 'u': 9, // year
+	'Q': 4, 'q': 4, // quarter: number, Q1, 1st quarter
 	'M': 4, 'L': 4, // month: number, or from three letters on its English name
 	'd': 2, 'D': 3, // day of the month, of the year
 	'E': 4,         // day of the week, by its English name
@@ -25,10 +27,19 @@ var dateLetters = map[byte]int{
 	'm': 2, 's': 2, 'S': 9, // minute, second, fraction of a second
 }
 
+// patternError is a fault of a pattern at an offset in it.
+type patternError struct {
+	at   int
+	text string
+}
+
+func (e *patternError) Error() string { return e.text }
+
 // parseDatePattern reads a pattern. Letters are fields, text in apostrophes and other characters stand for themselves.
+// All its errors are of the type patternError.
 func parseDatePattern(pattern string) ([]dateField, error) {
 	if pattern == "" {
-		return nil, fmt.Errorf("the timestamp has no pattern; it reads !{timestamp:yyyy-MM-dd}")
+		return nil, &patternError{0, "the timestamp has no pattern; it reads !{timestamp:yyyy-MM-dd}"}
 	}
 	var fields []dateField
 	text := func(s string) {
@@ -39,6 +50,9 @@ func parseDatePattern(pattern string) ([]dateField, error) {
 		}
 	}
 	for i := 0; i < len(pattern); {
+		fail := func(format string, args ...any) ([]dateField, error) {
+			return nil, &patternError{i, fmt.Sprintf(format, args...)}
+		}
 		c := pattern[i]
 		switch {
 		case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z':
@@ -47,34 +61,49 @@ func parseDatePattern(pattern string) ([]dateField, error) {
 				n++
 			}
 			most, ok := dateLetters[c]
-			if !ok {
-				return nil, fmt.Errorf("the letter %q of the pattern %q is not supported; y, M, d, D, E, H, k, h, K, a, m, s and S are, and text stands in apostrophes", c, pattern)
-			}
-			if n > most {
-				return nil, fmt.Errorf("%q of the pattern %q is repeated more often than the %d times that it can be", c, pattern, most)
+			switch {
+			case c == 'Y':
+				return fail("the letter 'Y' of the pattern %q is the year of a week, and not supported; the year is y", pattern)
+			case !ok:
+				return fail("the letter %q of the pattern %q is not supported; y, u, Q, M, d, D, E, H, k, h, K, a, m, s and S are, and text stands in apostrophes", c, pattern)
+			case n > most:
+				return fail("%q of the pattern %q is repeated more often than the %d times that it can be", c, pattern, most)
 			}
 			fields = append(fields, dateField{letter: c, count: n})
 			i += n
 		case c == '\'':
-			rest := pattern[i+1:]
-			end := strings.IndexByte(rest, '\'')
-			if end < 0 {
-				return nil, fmt.Errorf("the pattern %q has an apostrophe that is not closed", pattern)
+			quoted, n := unquote(pattern[i:])
+			if n == 0 {
+				return fail("the pattern %q has an apostrophe that is not closed", pattern)
 			}
-			if end == 0 {
-				text("'")
-			} else {
-				text(rest[:end])
-			}
-			i += end + 2
+			text(quoted)
+			i += n
 		case strings.IndexByte("[]{}#", c) >= 0:
-			return nil, fmt.Errorf("the pattern %q has a %q, which is reserved; text stands in apostrophes", pattern, c)
+			return fail("the pattern %q has a %q, which is reserved; text stands in apostrophes", pattern, c)
 		default:
-			text(string(c))
+			text(pattern[i : i+1]) // a byte: characters may have several
 			i++
 		}
 	}
 	return fields, nil
+}
+
+// unquote reads the text in apostrophes that a pattern begins with, and tells how long it is with them, or 0 where it
+// does not end. Two apostrophes stand for one, within a text and alone.
+func unquote(pattern string) (text string, length int) {
+	if strings.HasPrefix(pattern, "''") {
+		return "'", 2
+	}
+	for i := 1; i < len(pattern); i++ {
+		if pattern[i] != '\'' {
+			continue
+		}
+		if i+1 == len(pattern) || pattern[i+1] != '\'' {
+			return strings.ReplaceAll(pattern[1:i], "''", "'"), i + 1
+		}
+		i++
+	}
+	return "", 0
 }
 
 // appendDate renders a time as its location shows it.
@@ -84,11 +113,9 @@ func appendDate(dst []byte, fields []dateField, t time.Time) []byte {
 		case 0:
 			dst = append(dst, f.text...)
 		case 'y', 'u':
-			if f.count == 2 {
-				dst = appendPadded(dst, t.Year()%100, 2)
-			} else {
-				dst = appendPadded(dst, t.Year(), f.count)
-			}
+			dst = appendYear(dst, t.Year(), f)
+		case 'Q', 'q':
+			dst = appendQuarter(dst, (int(t.Month())+2)/3, f.count)
 		case 'M', 'L':
 			switch f.count {
 			case 3:
@@ -123,11 +150,34 @@ func appendDate(dst []byte, fields []dateField, t time.Time) []byte {
 		case 's':
 			dst = appendPadded(dst, t.Second(), f.count)
 		case 'S':
-			digits := fmt.Sprintf("%09d", t.Nanosecond())
-			dst = append(dst, digits[:f.count]...)
+			start := len(dst)
+			dst = appendPadded(dst, t.Nanosecond(), 9)[:start+f.count]
 		}
 	}
 	return dst
+}
+
+func appendYear(dst []byte, year int, f dateField) []byte {
+	if f.letter == 'y' && year <= 0 {
+		year = 1 - year // of the era before Christ, as y has it
+	}
+	switch {
+	case f.count == 2 && year < 0:
+		return appendPadded(dst, -year%100, 2)
+	case f.count == 2:
+		return appendPadded(dst, year%100, 2)
+	}
+	return appendPadded(dst, year, f.count)
+}
+
+func appendQuarter(dst []byte, quarter, count int) []byte {
+	switch count {
+	case 3:
+		return append(dst, 'Q', '0'+byte(quarter))
+	case 4:
+		return append(append(dst, [...]string{"1st", "2nd", "3rd", "4th"}[quarter-1]...), " quarter"...)
+	}
+	return appendPadded(dst, quarter, count)
 }
 
 // appendPadded appends a number with leading zeros up to a width.

@@ -6,7 +6,7 @@ import "time"
 type Partitioner struct {
 	prefix   *Prefix
 	location *time.Location
-	grain    int64 // milliseconds
+	unit     int64 // milliseconds
 
 	numbers map[string]int32
 	keys    []string
@@ -18,7 +18,7 @@ type Partitioner struct {
 
 // NewPartitioner makes a partitioner without partitions. Prefixes show the times of a location.
 func NewPartitioner(p *Prefix, location *time.Location) *Partitioner {
-	return &Partitioner{prefix: p, location: location, grain: p.grain().Milliseconds(), numbers: map[string]int32{}}
+	return &Partitioner{prefix: p, location: location, unit: p.unit().Milliseconds(), numbers: map[string]int32{}}
 }
 
 // Partition gives the number of the partition of a time, in milliseconds since 1970. Numbers count from 0 in the order
@@ -27,7 +27,8 @@ func (p *Partitioner) Partition(ms int64) int32 {
 	if ms >= p.from && ms < p.to {
 		return p.last
 	}
-	p.text = p.prefix.Append(p.text[:0], time.UnixMilli(ms).In(p.location), "")
+	at := time.UnixMilli(ms).In(p.location)
+	p.text = p.prefix.Append(p.text[:0], at, "")
 	n, ok := p.numbers[string(p.text)]
 	if !ok {
 		n = int32(len(p.keys))
@@ -35,10 +36,26 @@ func (p *Partitioner) Partition(ms int64) int32 {
 		p.numbers[key] = n
 		p.keys = append(p.keys, key)
 	}
-	p.from = ms - mod(ms, p.grain)
-	p.to = p.from + p.grain
+	p.from, p.to = p.around(at)
 	p.last = n
 	return n
+}
+
+// around is the time, from a millisecond to one that it does not hold, in which the clock of a time's location shows
+// the same unit. It ends where the clock changes its offset.
+func (p *Partitioner) around(at time.Time) (from, to int64) {
+	_, offset := at.Zone()
+	ms := at.UnixMilli()
+	from = ms - mod(ms+int64(offset)*1000, p.unit)
+	to = from + p.unit
+	start, end := at.ZoneBounds()
+	if !start.IsZero() {
+		from = max(from, start.UnixMilli())
+	}
+	if !end.IsZero() {
+		to = min(to, end.UnixMilli())
+	}
+	return from, to
 }
 
 // mod is the remainder that is never negative.

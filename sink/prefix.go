@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -50,7 +51,8 @@ func parsePrefix(expression string, rejects bool) (*Prefix, error) {
 			return fail("the expression has no closing brace; it reads !{timestamp:yyyy-MM-dd}")
 		case namespace == "timestamp":
 			date, err := parseDatePattern(argument)
-			if err != nil {
+			if fault := (*patternError)(nil); errors.As(err, &fault) {
+				at += len("!{timestamp:") + fault.at
 				return fail("%v", err)
 			}
 			p.parts = append(p.parts, prefixPart{date: date})
@@ -94,19 +96,23 @@ func (p *Prefix) Append(dst []byte, at time.Time, errorType string) []byte {
 	return dst
 }
 
-// grain is the time within which the prefix is sure not to change, from any multiple of it on. Time zones change
-// their offset on whole minutes.
-func (p *Prefix) grain() time.Duration {
-	grain := time.Minute
+// unit is the smallest unit of time that the prefix shows, at most a day: within one of a clock that does not change
+// its offset, the prefix does not change.
+func (p *Prefix) unit() time.Duration {
+	unit := 24 * time.Hour
 	for _, part := range p.parts {
 		for _, f := range part.date {
 			switch f.letter {
+			case 'H', 'k', 'h', 'K', 'a':
+				unit = min(unit, time.Hour)
+			case 'm':
+				unit = min(unit, time.Minute)
 			case 's':
-				grain = min(grain, time.Second)
+				unit = min(unit, time.Second)
 			case 'S':
-				grain = time.Millisecond
+				unit = time.Millisecond
 			}
 		}
 	}
-	return grain
+	return unit
 }

@@ -65,7 +65,7 @@ func (r *Rejects) Append(j Reject) {
 // Len is the number of rejects.
 func (r *Rejects) Len() int { return r.n }
 
-// Bytes ends the list and gives its file. Nothing can be added after.
+// Bytes ends the list and gives its file, which is valid until Reset. Nothing can be added before that.
 func (r *Rejects) Bytes() ([]byte, error) {
 	if r.err == nil {
 		r.err = r.zip.Close()
@@ -74,4 +74,11 @@ func (r *Rejects) Bytes() ([]byte, error) {
 		return nil, fmt.Errorf("encode rejects: %w", r.err)
 	}
 	return r.out.Bytes(), nil
+}
+
+// Reset makes the list empty. It keeps the memory.
+func (r *Rejects) Reset() {
+	r.out.Reset()
+	r.zip.Reset(&r.out)
+	r.n, r.err = 0, nil
 }

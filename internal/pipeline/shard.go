@@ -53,11 +53,7 @@ func (p *Pipeline) Process(ctx context.Context, session Shard) error {
 				return s.commit(ctx, "shard_end")
 			}
 		case <-s.due.C:
-			end := s.settle
-			if s.schema != nil {
-				end = func(ctx context.Context) error { return s.commit(ctx, "interval") }
-			}
-			if err := end(ctx); err != nil {
+			if err := s.expire(ctx); err != nil {
 				return err
 			}
 		case <-session.Stopping():
@@ -123,6 +119,14 @@ func (s *shard) take(ctx context.Context, records []consumer.Record) error {
 		return s.settle(ctx)
 	}
 	return s.add(ctx, records)
+}
+
+// expire ends what has lasted long enough: the wait for the schema, or the batch.
+func (s *shard) expire(ctx context.Context) error {
+	if s.schema == nil {
+		return s.settle(ctx)
+	}
+	return s.commit(ctx, "interval")
 }
 
 // settle finds the schema, and takes the records that waited for it. A sample without any record settles nothing: all
