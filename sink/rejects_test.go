@@ -41,4 +41,16 @@ func TestRejects(t *testing.T) {
 	if n := bytes.Count(text, []byte("\n")); n != 2 {
 		t.Errorf("%d lines; want 2", n)
 	}
+	first = bytes.Clone(body)
+	r.Reset()
+	r.Append(Reject{Code: "empty"})
+	if _, err := r.Bytes(); err != nil || r.Len() != 1 {
+		t.Errorf("after Reset: %d rejects, %v", r.Len(), err)
+	}
+	r.Reset()
+	r.Append(Reject{Arrival: time.UnixMilli(1234), Code: "invalid_json", Message: "at byte 2", Raw: raw, Shard: "shardId-000000000001", Sequence: "495", Sub: 3})
+	r.Append(Reject{Code: "empty"})
+	if again, err := r.Bytes(); err != nil || !bytes.Equal(again, first) {
+		t.Errorf("the same rejects give other bytes after Reset: %v", err)
+	}
 }
