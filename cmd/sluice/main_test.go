@@ -68,7 +68,7 @@ func TestUsage(t *testing.T) {
 
 // Every fault is told at once, also those that only the stages know of.
 func TestInvalidConfiguration(t *testing.T) {
-	environ := []string{"SLUICE_PREFIX=data/!{timestamp:yyyy-QQ}/", "SLUICE_ERROR_PREFIX=errors/", "SLUICE_FLUSH_BYTES=many", "SLUICE_STREEM=x",
+	environ := []string{"SLUICE_PREFIX=data/!{timestamp:yyyy-VV}/", "SLUICE_ERROR_PREFIX=errors/", "SLUICE_FLUSH_BYTES=many", "SLUICE_STREEM=x",
 		"SLUICE_ANOMALY_DETECTORS=source", "SLUICE_ANOMALY_SOURCE_KIND=rate"}
 	for _, command := range []string{"validate", "run"} {
 		status, stdout, stderr := sluice(t, environ, command)
