@@ -25,9 +25,13 @@ const (
 
 const (
 	maxGroupRows = 128 << 10 // readers skip, and work in parallel, by row group
-	pageBytes    = 64 << 10  // a writer holds a buffer of this size for each column
-	valuesAtOnce = 1024
 	maxWriters   = 8
+	samples      = 1024
+
+	// A page ends with the block that fills it. With a block of texts of 64 bytes it is still below 64 KiB, up to where
+	// zstd compresses without a window, which takes 8 MiB and more time. A writer holds a page for each column.
+	pageBytes    = 48 << 10
+	valuesAtOnce = 256
 )
 
 // Options say how files are written.
@@ -43,6 +47,7 @@ type Encoder struct {
 	createdBy string
 	writers   map[string]*parquet.GenericWriter[any]
 	values    []parquet.Value
+	all       []int32
 	out       bytes.Buffer
 	sample    map[uint64]struct{}
 	seed      maphash.Seed
@@ -63,31 +68,64 @@ func NewEncoder(o Options) (*Encoder, error) {
 	}, nil
 }
 
-// Encode makes one file of the selected rows of a table, in their order, and appends it to dst. Columns keep the table's
-// order and names; those that are not required are optional. Timestamps are milliseconds in UTC. Text columns of few
-// different values have a dictionary. At least one row must be selected.
+// Encode makes one file of the selected rows of a table, in their order, or of all rows where rows is nil, and appends
+// it to dst. Columns keep the table's order and names; those that are not required are optional. Timestamps are
+// milliseconds in UTC. Text columns of few different values have a dictionary. A file without rows is an error.
 func (e *Encoder) Encode(dst []byte, t *columns.Table, rows []int32) ([]byte, error) {
+	if rows == nil {
+		rows = e.allOf(t)
+	}
 	if len(rows) == 0 {
 		return nil, fmt.Errorf("encode Parquet: there are no rows, and an empty file is of no use")
 	}
 	w, err := e.writer(t, rows)
+	if err == nil {
+		err = e.encode(w, t, rows)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("encode Parquet: %w", err)
-	}
-	for group := range slices.Chunk(rows, maxGroupRows) {
-		for i, column := range w.ColumnWriters() {
-			if err := e.write(column, &t.Columns[i], group); err != nil {
-				return nil, fmt.Errorf("encode Parquet: column %s: %w", t.Columns[i].Name, err)
-			}
-		}
-		if err := w.Flush(); err != nil {
-			return nil, fmt.Errorf("encode Parquet: %w", err)
-		}
-	}
-	if err := w.Close(); err != nil {
+		clear(e.writers) // who knows in what state
 		return nil, fmt.Errorf("encode Parquet: %w", err)
 	}
 	return append(dst, e.out.Bytes()...), nil
+}
+
+func (e *Encoder) encode(w *parquet.GenericWriter[any], t *columns.Table, rows []int32) error {
+	for group := range slices.Chunk(rows, maxGroupRows) {
+		for i, column := range w.ColumnWriters() {
+			if err := e.write(column, &t.Columns[i], group); err != nil {
+				return fmt.Errorf("column %s: %w", t.Columns[i].Name, err)
+			}
+		}
+		if err := w.Flush(); err != nil {
+			return err
+		}
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	keepPaths(w)
+	return nil
+}
+
+// keepPaths saves the names of a writer's columns from its next Reset, which clears those in the metadata of the last
+// file, although the writer has no others: without a name in path_in_schema, Athena and Spark refuse the next file.
+//
+// https://github.com/parquet-go/parquet-go/issues/602
+func keepPaths(w *parquet.GenericWriter[any]) {
+	groups := w.File().Metadata().RowGroups
+	for i := range groups {
+		for j := range groups[i].Columns {
+			groups[i].Columns[j].MetaData.PathInSchema = nil
+		}
+	}
+}
+
+// allOf selects all rows of a table.
+func (e *Encoder) allOf(t *columns.Table) []int32 {
+	for n := len(e.all); n < t.Rows(); n++ {
+		e.all = append(e.all, int32(n))
+	}
+	return e.all[:t.Rows()]
 }
 
 // write gives a column's values of some rows to its writer, a block at a time.
@@ -189,6 +227,7 @@ func (e *Encoder) writer(t *columns.Table, rows []int32) (*parquet.GenericWriter
 		return nil, err
 	}
 	w := parquet.NewGenericWriter[any](&e.out, schema, parquet.Compression(e.codec), parquet.DataPageVersion(1), parquet.PageBufferSize(pageBytes),
+		parquet.DataPageStatistics(false), // the column index has them
 		parquet.WriteBufferSize(0), parquet.CreatedBy("sluice", e.createdBy, ""))
 	e.writers[string(key)] = w
 	return w, nil
@@ -199,7 +238,7 @@ func (e *Encoder) writer(t *columns.Table, rows []int32) (*parquet.GenericWriter
 func (e *Encoder) repeats(c *columns.Column, rows []int32) bool {
 	clear(e.sample)
 	n := 0
-	step := max(1, len(rows)/valuesAtOnce)
+	step := max(1, len(rows)/samples)
 	for i := 0; i < len(rows); i += step {
 		if row := rows[i]; c.Valid[row] {
 			e.sample[maphash.Bytes(e.seed, c.TextAt(int(row)))] = struct{}{}

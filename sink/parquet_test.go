@@ -2,13 +2,18 @@ package sink
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"math"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress/zstd"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/sluice-etl/sluice/internal/columns"
 )
@@ -98,6 +103,13 @@ func expect(t *testing.T, body []byte, table *columns.Table, rows []int32) *parq
 			t.Errorf("column %d is %s, optional %v", i, f.Name(), f.Optional())
 		}
 	}
+	for _, group := range file.Metadata().RowGroups {
+		for i, c := range group.Columns {
+			if path := []string(c.MetaData.PathInSchema); !slices.Equal(path, []string{table.Columns[i].Name}) {
+				t.Errorf("column %d has the path %q; want %q", i, path, table.Columns[i].Name)
+			}
+		}
+	}
 	reader := parquet.NewReader(file)
 	defer reader.Close()
 	buffer := make([]parquet.Row, 1000)
@@ -158,18 +170,27 @@ func TestParquet(t *testing.T) {
 
 func TestParquetSameBytes(t *testing.T) {
 	table := payments(3000)
-	var bodies [2][]byte
-	for i := range bodies {
+	var first []byte
+	for range 2 {
 		e, err := NewEncoder(Options{Compression: "zstd"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if bodies[i], err = e.Encode([]byte("kept"), table, all(table)); err != nil {
-			t.Fatal(err)
+		for range 2 {
+			body, err := e.Encode([]byte("kept"), table, all(table))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if first == nil {
+				first = body
+			}
+			if !bytes.Equal(body, first) || !bytes.HasPrefix(body, []byte("keptPAR1")) {
+				t.Error("the same rows give other bytes")
+			}
+			if _, err := e.Encode(nil, table, []int32{5, 2999}); err != nil { // between them, other rows
+				t.Fatal(err)
+			}
 		}
-	}
-	if !bytes.Equal(bodies[0], bodies[1]) || !bytes.HasPrefix(bodies[0], []byte("keptPAR1")) {
-		t.Error("the same rows give other bytes")
 	}
 }
 
@@ -183,12 +204,112 @@ func TestParquetRowGroups(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for range 2 {
+		body, err := e.Encode(nil, table, all(table))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if groups := expect(t, body, table, all(table)).RowGroups(); len(groups) != 3 || groups[2].NumRows() != 5 {
+			t.Errorf("%d row groups", len(groups))
+		}
+	}
+}
+
+// What readers plan by: the order of the columns, their types, the statistics of a row group, and how pages are written.
+func TestParquetMetadata(t *testing.T) {
+	table := payments(5000)
+	e, err := NewEncoder(Options{Compression: "zstd"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	body, err := e.Encode(nil, table, all(table))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if groups := expect(t, body, table, all(table)).RowGroups(); len(groups) != 3 || groups[2].NumRows() != 5 {
-		t.Errorf("%d row groups", len(groups))
+	group := expect(t, body, table, all(table)).Metadata().RowGroups[0]
+	integer := func(n int64) string { return string(binary.LittleEndian.AppendUint64(nil, uint64(n))) }
+	bounds := map[string][2]string{
+		"city":         {"", "Seoul"},
+		"amount":       {integer(-5), integer(4994)},
+		"at":           {integer(1_700_000_000_001), integer(1_700_000_004_999)},
+		"ingest_time":  {integer(1_700_000_000_000), integer(1_700_000_004_999)},
+		"ingest_shard": {"shardId-000000000001", "shardId-000000000001"},
+		"anomaly":      {"\x00", "\x01"},
+	}
+	dictionaries := map[string]bool{"city": true, "ingest_shard": true, "rescued": true}
+	for i, c := range group.Columns {
+		name := table.Columns[i].Name
+		if want, ok := bounds[name]; ok && (string(c.MetaData.Statistics.MinValue) != want[0] || string(c.MetaData.Statistics.MaxValue) != want[1]) {
+			t.Errorf("%s is from %q to %q; want %q", name, c.MetaData.Statistics.MinValue, c.MetaData.Statistics.MaxValue, want)
+		}
+		if got := slices.Contains(c.MetaData.Encoding, format.RLEDictionary); got != dictionaries[name] {
+			t.Errorf("%s has the encodings %v", name, c.MetaData.Encoding)
+		}
+		if slices.ContainsFunc(c.MetaData.EncodingStats, func(s format.PageEncodingStats) bool { return s.PageType == format.DataPageV2 }) {
+			t.Errorf("%s has pages of the second version", name)
+		}
+	}
+	if nulls := group.Columns[6].MetaData.Statistics.NullCount; nulls != 1000 {
+		t.Errorf("at has %d nulls; want 1000", nulls)
+	}
+}
+
+func TestParquetTypes(t *testing.T) {
+	e, err := NewEncoder(Options{Compression: "snappy"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := e.Encode(nil, payments(3), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := expect(t, body, payments(3), []int32{0, 1, 2})
+	for name, want := range map[string]string{
+		"city": "STRING", "amount": "INT(64,true)", "price": "DOUBLE", "paid": "BOOLEAN", "at": "TIMESTAMP(isAdjustedToUTC=true,unit=MILLIS)",
+	} {
+		if leaf, ok := file.Schema().Lookup(name); !ok || leaf.Node.Type().String() != want {
+			t.Errorf("the type of %s is %v; want %s", name, leaf.Node.Type(), want)
+		}
+	}
+}
+
+// An encoder serves tables that change their columns, and come back to earlier ones.
+func TestParquetSchemaGrows(t *testing.T) {
+	e, err := NewEncoder(Options{Compression: "zstd"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := []columns.Field{{Name: "z", Type: columns.String}}
+	small := columns.NewTable(fields)
+	big := columns.NewTable(append(fields, columns.Field{Name: "a", Type: columns.Double, Required: true}))
+	for i := range 20 {
+		small.Columns[0].AppendString(fmt.Sprint(i % 2))
+		small.EndRow()
+		big.Columns[1].AppendDouble([]float64{math.Inf(-1), math.Copysign(0, -1), math.NaN(), math.MaxFloat64}[i%4])
+		big.EndRow()
+	}
+	for range maxWriters {
+		for _, table := range []*columns.Table{small, big} {
+			body, err := e.Encode(nil, table, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			expect(t, body, table, all(table))
+		}
+		name := fmt.Sprint("more", len(fields))
+		fields = append(fields, columns.Field{Name: name, Type: columns.Boolean})
+		wide := columns.NewTable(fields)
+		wide.EndRow() // of nulls
+		body, err := e.Encode(nil, wide, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect(t, body, wide, all(wide))
+	}
+	twice := columns.NewTable([]columns.Field{{Name: "a"}, {Name: "a"}})
+	twice.EndRow()
+	if _, err := e.Encode(nil, twice, nil); err == nil || !strings.Contains(err.Error(), `two columns "a"`) {
+		t.Errorf("two columns of one name: %v", err)
 	}
 }
 
@@ -197,8 +318,31 @@ func TestParquetWithoutRows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if body, err := e.Encode(nil, payments(3), nil); err == nil {
-		t.Errorf("a file of no rows has %d bytes", len(body))
+	for _, rows := range []int{0, 3} {
+		if body, err := e.Encode(nil, payments(rows), []int32{}); err == nil {
+			t.Errorf("a file of no rows has %d bytes", len(body))
+		}
+	}
+	if body, err := e.Encode(nil, payments(0), nil); err == nil {
+		t.Errorf("a file of an empty table has %d bytes", len(body))
+	}
+}
+
+// A batch makes no garbage that grows with its rows.
+func TestParquetAllocations(t *testing.T) {
+	table := payments(20_000)
+	e, err := NewEncoder(Options{Compression: "zstd"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var body []byte
+	n := testing.AllocsPerRun(5, func() {
+		if body, err = e.Encode(body[:0], table, nil); err != nil {
+			t.Error(err)
+		}
+	})
+	if n > 2000 {
+		t.Errorf("%v allocations for %d rows", n, table.Rows())
 	}
 }
 
@@ -252,7 +396,7 @@ func BenchmarkEncode(b *testing.B) {
 		}
 		b.ReportAllocs()
 		for b.Loop() {
-			w := parquet.NewGenericWriter[payment](io.Discard, parquet.Compression(&parquet.Zstd))
+			w := parquet.NewGenericWriter[payment](io.Discard, parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest}))
 			if _, err := w.Write(all); err != nil {
 				b.Fatal(err)
 			}
