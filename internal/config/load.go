@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/sluice-etl/sluice/internal/crash"
 )
 
 // The sources of values, as they are printed.
@@ -144,6 +146,9 @@ func (l *loader) variables() []entry {
 		name, ours := strings.CutPrefix(variable, envPrefix)
 		// Kubernetes injects such names into every pod beside a service that is called sluice.
 		if !ours || strings.HasPrefix(name, "SERVICE_") || name == "PORT" || strings.HasPrefix(name, "PORT_") {
+			continue
+		}
+		if crash.Enabled && variable == crash.Variable {
 			continue
 		}
 		entries = append(entries, entry{name, variable, setting{l.environ[variable], sourceEnv}})
