@@ -13,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/sluice-etl/sluice/consumer/protocol"
 )
 
 // Config is what a Consumer needs. All fields are required unless they say otherwise.
@@ -58,12 +60,13 @@ type Consumer struct {
 	fatal  chan error    // the first fault that must stop everything
 	relist chan struct{} // asks for a listing at once, after the end of a shard
 	nonce  string
+	names  protocol.Names
 
 	mu       sync.Mutex // guards what follows
 	sessions map[string]*Session
 	armed    map[string]bool // see arm
-	listed   []shardInfo
-	rows     map[string]*lease
+	listed   []protocol.Shard
+	rows     map[string]*protocol.Lease
 	workers  map[string]heartbeat
 	free     map[string]time.Time // since when each shard is seen without a holder
 	given    map[string]time.Time // when this worker gave a shard back
@@ -83,7 +86,8 @@ func New(cfg Config, clients Clients, store Store) *Consumer {
 	c := &Consumer{
 		cfg: cfg, raw: clients.Kinesis, store: store, table: &table{client: clients.DynamoDB, name: cfg.Table}, now: time.Now,
 		observe: observer{cfg.Observe, cfg.Log}, fatal: make(chan error, 1), relist: make(chan struct{}, 1), nonce: fmt.Sprintf("%016x", rand.Uint64()),
-		sessions: map[string]*Session{}, armed: map[string]bool{}, rows: map[string]*lease{}, workers: map[string]heartbeat{},
+		names:    protocol.Names{App: cfg.App, Stream: cfg.Stream, StatePrefix: cfg.StatePrefix},
+		sessions: map[string]*Session{}, armed: map[string]bool{}, rows: map[string]*protocol.Lease{}, workers: map[string]heartbeat{},
 		free: map[string]time.Time{}, given: map[string]time.Time{},
 	}
 	if c.observe.Observer == nil {
@@ -196,7 +200,7 @@ func (c *Consumer) open(ctx context.Context) error {
 		return err
 	}
 	if err := c.table.beat(ctx, workerRow{ID: c.cfg.Worker, Nonce: c.nonce}, replaces, 0, c.now()); err != nil {
-		if errors.Is(err, errCondition) {
+		if errors.Is(err, protocol.ErrRefused) {
 			return errDuplicateWorker
 		}
 		return err
@@ -231,7 +235,7 @@ func (c *Consumer) beat(ctx context.Context) error {
 	held := len(c.sessions)
 	c.mu.Unlock()
 	err := c.table.beat(ctx, row, "", held, c.now())
-	if errors.Is(err, errCondition) {
+	if errors.Is(err, protocol.ErrRefused) {
 		return errDuplicateWorker
 	}
 	return err
@@ -272,6 +276,7 @@ func (c *Consumer) look(ctx context.Context) error {
 
 	if giveBack != nil {
 		c.cfg.Log.Info("hand over", "shard", giveBack.Shard())
+		giveBack.spare.Store(true)
 		giveBack.stop()
 	}
 	return c.publishLeft(ctx, &v)
@@ -289,22 +294,22 @@ func (c *Consumer) handingOver() bool {
 	return false
 }
 
-// publishLeft publishes what the last holders of finished shards committed and did not publish; nobody ever takes
+// publishLeft finishes what the last holders of finished shards committed and did not publish; nobody ever takes
 // these shards again.
 func (c *Consumer) publishLeft(ctx context.Context, v *view) error {
 	for id, l := range v.leases {
-		if !l.Finished || len(l.Pending) == 0 || v.mine[id] || !v.free(id) {
+		if !l.Finished || l.Pending == nil || v.mine[id] || !v.free(id) {
 			continue
 		}
 		l, err := c.table.read(ctx, id)
-		if err != nil || l == nil || len(l.Pending) == 0 {
+		if err != nil || l == nil || l.Pending == nil {
 			return err
 		}
-		if err := publish(ctx, c.store, l); err != nil {
-			return err
-		}
-		if err := c.table.clear(ctx, id, l.CommitNo, c.now()); err != nil && !errors.Is(err, errCondition) {
-			return err
+		for h := protocol.Left(l, c.names); !h.Resting(); {
+			a := c.call(ctx, h.Next(), nil)
+			if h.Done(a); a.Err != nil && !h.Resting() {
+				return a.Err // with the next look it is tried again
+			}
 		}
 	}
 	return nil
@@ -336,7 +341,7 @@ func (c *Consumer) view() view {
 
 // list refreshes the listing of the stream's shards. An empty one is not believed.
 func (c *Consumer) list(ctx context.Context) error {
-	var found []shardInfo
+	var found []protocol.Shard
 	in := &kinesis.ListShardsInput{StreamName: c.streamID().name, StreamARN: c.cfg.arn()}
 	for {
 		out, err := c.raw.ListShards(ctx, in)
@@ -348,7 +353,7 @@ func (c *Consumer) list(ctx context.Context) error {
 			return fmt.Errorf("list the shards of stream %s: %w", c.cfg.Stream, err)
 		}
 		for _, s := range out.Shards {
-			info := shardInfo{ID: aws.ToString(s.ShardId)}
+			info := protocol.Shard{ID: aws.ToString(s.ShardId)}
 			for _, p := range []*string{s.ParentShardId, s.AdjacentParentShardId} {
 				if aws.ToString(p) != "" {
 					info.Parents = append(info.Parents, *p)

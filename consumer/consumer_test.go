@@ -111,12 +111,7 @@ func TestAFencedWorkerDropsItsBatch(t *testing.T) {
 	w := l.start("one", func(c *Config) { c.Process = copyRecords(1) })
 	l.wait("something is committed", func() bool { return l.visible() > 0 })
 	// Another owner takes the shard behind the worker's back.
-	table := &table{client: l.d, name: "leases"}
-	row, err := table.read(t.Context(), "shardId-000000000000")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := table.take(t.Context(), row, "other", w.c.now()); err != nil {
+	if _, err := l.steal("other"); err != nil {
 		t.Fatal(err)
 	}
 	before := l.visible()

@@ -17,6 +17,8 @@ import (
 	"github.com/vmware/vmware-go-kcl-v2/clientlibrary/partition"
 	"github.com/vmware/vmware-go-kcl-v2/clientlibrary/worker"
 	"github.com/vmware/vmware-go-kcl-v2/logger"
+
+	"github.com/sluice-etl/sluice/consumer/protocol"
 )
 
 // Runner is an event loop: it finds shards, asks for their leases, and polls those that it gets.
@@ -197,7 +199,7 @@ func (p *processor) Shutdown(in *interfaces.ShutdownInput) {
 
 // libraryShards converts a listing to what the library expects. It reads the parent to wait for it, and panics on missing
 // ranges; waiting for parents is ours to do (see view.ready).
-func libraryShards(listed []shardInfo) []types.Shard {
+func libraryShards(listed []protocol.Shard) []types.Shard {
 	out := make([]types.Shard, len(listed))
 	for i, s := range listed {
 		out[i] = types.Shard{ShardId: aws.String(s.ID), SequenceNumberRange: &types.SequenceNumberRange{StartingSequenceNumber: aws.String("0")}}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sluice-etl/sluice/consumer/kcltest"
 	"github.com/sluice-etl/sluice/consumer/kpl/kpltest"
+	"github.com/sluice-etl/sluice/consumer/protocol"
 )
 
 // onlyShard is the shard of a lab with one.
@@ -203,9 +204,20 @@ func TestHangingCallsDoNotHoldUpTheEnd(t *testing.T) {
 	}
 }
 
+// What the writes of a commit, and no others, have in their update expressions.
+const (
+	commits = "#commitId = :commitId"
+	clears  = "REMOVE #pending"
+)
+
+// wrote tells whether a request is one of these writes.
+func wrote(mark string) func(body []byte) bool {
+	return func(body []byte) bool { return bytes.Contains(body, []byte(mark)) }
+}
+
 // TestEveryWriteOfACommit makes the two writes of commits to the table fail in every way.
 func TestEveryWriteOfACommit(t *testing.T) {
-	for write, mark := range map[string]string{"commit": "commitId = :id", "clear": "REMOVE pending"} {
+	for write, mark := range map[string]string{"commit": commits, "clear": clears} {
 		for how, fault := range map[string]kcltest.Fault{
 			"lost before":      {Status: 500, Code: "InternalServerError", Count: 8},
 			"answer lost":      {DropAnswer: true, Count: 1},
@@ -215,7 +227,7 @@ func TestEveryWriteOfACommit(t *testing.T) {
 				t.Parallel()
 				l := newLab(t, 1)
 				fault.Operation = "UpdateItem"
-				fault.Match = func(body []byte) bool { return bytes.Contains(body, []byte(mark)) }
+				fault.Match = wrote(mark)
 				l.server.Inject(fault)
 				l.feed(200)
 				w := l.start("one", every, func(c *Config) { c.Failover = 5 * time.Second })
@@ -237,14 +249,10 @@ func TestEveryWriteOfACommit(t *testing.T) {
 func TestALateCommitIsRefused(t *testing.T) {
 	l := newLab(t, 1)
 	l.feed(100)
-	other := &table{client: l.d, name: "leases"}
-	taken := make(chan *lease, 1)
-	l.server.Inject(kcltest.Fault{Operation: "UpdateItem", Match: func(body []byte) bool { return bytes.Contains(body, []byte("commitId = :id")) },
+	taken := make(chan *protocol.Lease, 1)
+	l.server.Inject(kcltest.Fault{Operation: "UpdateItem", Match: wrote(commits),
 		BeforeApply: func() {
-			row, err := other.read(context.Background(), onlyShard)
-			if err == nil {
-				row, err = other.take(context.Background(), row, "other", time.Now())
-			}
+			row, err := l.steal("other")
 			if err != nil {
 				t.Error(err)
 			}
@@ -253,7 +261,7 @@ func TestALateCommitIsRefused(t *testing.T) {
 	w := l.start("one", every)
 	row := <-taken
 	l.wait("the worker has given the shard up", func() bool { s := w.c.session(onlyShard); return s == nil || s.over() })
-	now, err := other.read(t.Context(), onlyShard)
+	now, err := w.c.table.read(t.Context(), onlyShard)
 	if err != nil || now.CommitNo != row.CommitNo && now.Epoch == row.Epoch {
 		t.Errorf("the row after the late commit is %+v, %v; before it was %+v", now, err, row)
 	}
@@ -282,9 +290,9 @@ func TestCleaner(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	old := "data/" + objectName(labStream, onlyShard, row.Epoch-1, 1, 0, "txt")
-	current := "data/" + objectName(labStream, onlyShard, row.Epoch, 99, 0, "txt")
-	for _, key := range []string{old, current, "data/somebody-else.txt", "elsewhere/" + objectName(labStream, onlyShard, row.Epoch-1, 1, 0, "txt")} {
+	old := "data/" + w.c.names.Object(onlyShard, row.Epoch-1, 1, 0, "txt")
+	current := "data/" + w.c.names.Object(onlyShard, row.Epoch, 99, 0, "txt")
+	for _, key := range []string{old, current, "data/somebody-else.txt", "elsewhere/" + w.c.names.Object(onlyShard, row.Epoch-1, 1, 0, "txt")} {
 		upload(key)
 	}
 	if err := w.c.clean(t.Context()); err != nil {

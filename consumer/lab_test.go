@@ -23,6 +23,7 @@ import (
 
 	"github.com/sluice-etl/sluice/consumer/kcltest"
 	"github.com/sluice-etl/sluice/consumer/kcltest/peers"
+	"github.com/sluice-etl/sluice/consumer/protocol"
 )
 
 // lab is a stream, a table and a store on one machine, with workers that can be started and killed, and a ledger of
@@ -128,6 +129,16 @@ func (l *lab) start(name string, change ...func(*Config)) *labWorker {
 	go func() { w.done <- w.c.Run(ctx, 10*time.Second); close(w.done) }()
 	l.t.Cleanup(func() { stop(); <-w.done })
 	return w
+}
+
+// steal makes another the owner of the only shard behind its holder's back.
+func (l *lab) steal(owner string) (*protocol.Lease, error) {
+	leases := &table{client: l.d, name: "leases"}
+	row, err := leases.read(context.Background(), onlyShard)
+	if err != nil {
+		return nil, err
+	}
+	return leases.writeLease(context.Background(), protocol.Take(row, owner))
 }
 
 // kill abandons a worker: nothing that it does from now on reaches the outside, as after a SIGKILL.

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/sluice-etl/sluice/consumer/protocol"
+	"github.com/sluice-etl/sluice/internal/crash"
 )
 
 // errNotOurs tells the event loop that a shard is not this worker's to take now.
@@ -22,7 +25,7 @@ func (c *Consumer) session(shard string) *Session {
 // arm gives the row of a shard, and allows the next acquire to take it where it has no session. The library asks for
 // a lease and for its renewal by the same call, also from goroutines whose consumer is about to end. Only its event
 // loop calls this first; so a late renewal never takes a shard that nobody would then read.
-func (c *Consumer) arm(shard string) *lease {
+func (c *Consumer) arm(shard string) *protocol.Lease {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.sessions[shard] == nil {
@@ -37,7 +40,7 @@ func (c *Consumer) acquire(shard string) error {
 	armed := c.armed[shard]
 	delete(c.armed, shard)
 	v := c.view()
-	at := slices.IndexFunc(c.listed, func(s shardInfo) bool { return s.ID == shard })
+	at := slices.IndexFunc(c.listed, func(s protocol.Shard) bool { return s.ID == shard })
 	if !armed || c.draining || at < 0 || !v.mayTake(c.listed[at]) {
 		c.mu.Unlock()
 		return errNotOurs
@@ -47,14 +50,14 @@ func (c *Consumer) acquire(shard string) error {
 
 	ctx, cancel := context.WithTimeout(c.ctx, readTimeout)
 	defer cancel()
-	var l *lease
-	var err error
-	if seen == nil {
-		l, err = c.table.create(ctx, lease{Shard: shard, Owner: c.cfg.Worker, Start: c.first.start(shard), Parents: info.Parents}, c.now())
-	} else {
-		l, err = c.table.take(ctx, seen, c.cfg.Worker, c.now())
+	write := protocol.Create(shard, c.cfg.Worker, c.now().Unix(), c.first.start(shard), info.Parents, stamp(c.now()))
+	if seen != nil {
+		write = protocol.Take(seen, c.cfg.Worker)
 	}
-	if errors.Is(err, errCondition) {
+	crash.At("take.before")
+	l, err := c.table.writeLease(ctx, write)
+	crash.At("take.after")
+	if errors.Is(err, protocol.ErrRefused) {
 		return errNotOurs // another was faster
 	}
 	if err != nil {
@@ -71,8 +74,7 @@ func (c *Consumer) acquire(shard string) error {
 	}
 	c.rows[shard] = l
 	delete(c.free, shard)
-	copied := *l // the session's goroutine changes its own
-	c.sessions[shard] = newSession(c, &copied)
+	c.sessions[shard] = newSession(c, l)
 	c.observe.Leases(len(c.sessions))
 	c.cfg.Log.Info("took a shard", "shard", shard, "epoch", l.Epoch, "after", l.Checkpoint)
 	return nil
@@ -87,7 +89,7 @@ func (c *Consumer) begin(s *Session) {
 // ended is called by a session's goroutine at its end.
 func (c *Consumer) ended(s *Session, err error) {
 	switch {
-	case err == nil && s.lease.Finished:
+	case err == nil && s.finished():
 		select {
 		case c.relist <- struct{}{}: // its children are new
 		default:
@@ -119,7 +121,7 @@ func (c *Consumer) drop(shard string) {
 	defer c.mu.Unlock()
 	delete(c.sessions, shard)
 	// The row as this worker knows it. The next look at the table brings what others made of it.
-	row := *s.lease
+	row := *s.hold.Lease()
 	if s.err == nil {
 		row.Owner = ""
 	}
@@ -178,9 +180,8 @@ func (s *Session) Agree(ctx context.Context, name, body string) (agreed string, 
 
 // Agreed gives the document of a name, or an empty string.
 func (s *Session) Agreed(ctx context.Context, name string) (agreed string, err error) {
-	err = s.retry(ctx, "read the "+name, func() error {
-		it, err := s.c.table.get(ctx, "_"+name)
-		agreed = getText(it, "body")
+	err = s.retry(ctx, "read the "+name, func() (err error) {
+		agreed, err = s.c.table.agreed(ctx, "_"+name)
 		return err
 	})
 	return agreed, err
@@ -196,12 +197,11 @@ func (c *Consumer) clean(ctx context.Context) error {
 	return c.tidy(ctx)
 }
 
-// abortAbandoned aborts uploads of an epoch below the shard's current one that no commit waits to publish. Uploads of
-// the current epoch may be of a batch that is just being made.
+// abortAbandoned aborts the uploads that were given up for ever.
 func (c *Consumer) abortAbandoned(ctx context.Context, prefix string) error {
-	rows := map[string]*lease{}
-	return c.store.Uploads(ctx, prefix, func(key, uploadID string, _ time.Time) error {
-		shard, epoch, ok := parseObjectName(c.cfg.Stream, key)
+	rows := map[string]*protocol.Lease{}
+	return c.store.Uploads(ctx, prefix, func(key, upload string, _ time.Time) error {
+		shard, epoch, _, ok := c.names.ParseObject(key)
 		if !ok {
 			return nil // not ours
 		}
@@ -213,11 +213,11 @@ func (c *Consumer) abortAbandoned(ctx context.Context, prefix string) error {
 			}
 			rows[shard] = l
 		}
-		if l == nil || epoch >= l.Epoch || slices.ContainsFunc(l.Pending, func(f pendingFile) bool { return f.Upload == uploadID }) {
+		if !protocol.Abandoned(l, epoch, upload) {
 			return nil
 		}
 		c.cfg.Log.Info("abort an abandoned upload", "key", key)
-		return c.store.Abort(ctx, key, uploadID)
+		return c.store.Abort(ctx, key, upload)
 	})
 }
 
@@ -239,11 +239,13 @@ func (c *Consumer) tidy(ctx context.Context) error {
 		}
 	}
 	for id, l := range v.leases {
-		listed := slices.ContainsFunc(v.listed, func(s shardInfo) bool { return s.ID == id })
+		listed := slices.ContainsFunc(v.listed, func(s protocol.Shard) bool { return s.ID == id })
 		if listed || !l.Finished || !childrenProgressed(v.leases, id) {
 			continue
 		}
-		if err := c.table.remove(ctx, l); err != nil && !errors.Is(err, errCondition) {
+		if err := c.table.remove(ctx, id, protocol.Remove(l)); errors.Is(err, protocol.ErrRefused) {
+			continue // the view was old
+		} else if err != nil {
 			return err
 		}
 		if l.State != nil {
@@ -256,7 +258,7 @@ func (c *Consumer) tidy(ctx context.Context) error {
 }
 
 // childrenProgressed tells whether the shard has children, and no child needs its state any more.
-func childrenProgressed(rows map[string]*lease, parent string) bool {
+func childrenProgressed(rows map[string]*protocol.Lease, parent string) bool {
 	found := false
 	for _, l := range rows {
 		if slices.Contains(l.Parents, parent) {

@@ -3,6 +3,8 @@ package consumer
 import (
 	"log/slog"
 	"time"
+
+	"github.com/sluice-etl/sluice/consumer/protocol"
 )
 
 // Observer is told what happens. Its methods are called by several goroutines at once and must not block.
@@ -35,7 +37,7 @@ type observer struct {
 
 func (o observer) lag(shard string, ms int64) { o.Lag(shard, millis(ms)) }
 
-func (o observer) committed(shard string, b Batch, l *lease, took time.Duration) {
+func (o observer) committed(shard string, b Batch, l *protocol.Lease, took time.Duration) {
 	o.Committed(shard, b, took)
 	rows, size := 0, 0
 	for _, f := range b.Files {

@@ -3,6 +3,8 @@ package consumer
 import (
 	"slices"
 	"time"
+
+	"github.com/sluice-etl/sluice/consumer/protocol"
 )
 
 // view is what one worker knows when it decides which shards to take and which to give back. The decisions are pure
@@ -12,18 +14,12 @@ type view struct {
 	maxLeases int // 0: no limit
 	failover  time.Duration
 
-	listed  []shardInfo       // the stream's shards
-	leases  map[string]*lease // the rows of the table
-	mine    map[string]bool   // the shards with a live session here
-	alive   map[string]bool   // the workers whose heartbeat moves and which are not about to leave; with me
+	listed  []protocol.Shard           // the stream's shards
+	leases  map[string]*protocol.Lease // the rows of the table
+	mine    map[string]bool            // the shards with a live session here
+	alive   map[string]bool            // the workers whose heartbeat moves and which are not about to leave; with me
 	unowned func(shard string) time.Duration
 	gave    func(shard string) bool // whether I gave it back less than a failover time ago
-}
-
-// shardInfo is what ListShards tells of a shard.
-type shardInfo struct {
-	ID      string
-	Parents []string
 }
 
 // free tells whether nobody who lives holds the shard.
@@ -32,20 +28,12 @@ func (v *view) free(shard string) bool {
 	return l == nil || l.Owner == "" || !v.alive[l.Owner] || l.Owner == v.me && !v.mine[shard]
 }
 
-// ready tells whether a shard is to be read now: it is not finished, and all of its parents are. A parent that is
-// neither listed nor in the table was finished long ago, or was never ours to read.
-func (v *view) ready(s shardInfo) bool {
-	if l := v.leases[s.ID]; l != nil && l.Finished {
-		return false
+// ready tells whether a shard is to be read now.
+func (v *view) ready(s protocol.Shard) bool {
+	listed := func(id string) bool {
+		return slices.ContainsFunc(v.listed, func(o protocol.Shard) bool { return o.ID == id })
 	}
-	for _, parent := range s.Parents {
-		l := v.leases[parent]
-		listed := slices.ContainsFunc(v.listed, func(o shardInfo) bool { return o.ID == parent })
-		if l == nil && listed || l != nil && !l.Finished {
-			return false
-		}
-	}
-	return true
+	return protocol.Ready(s, listed, v.leases)
 }
 
 // readable counts the shards that are to be read now, and those that each worker alive holds.
@@ -69,7 +57,7 @@ func (v *view) readable() (total int, held map[string]int) {
 
 // mayTake tells whether this worker should take the shard now: it is free, and either within the fair share,
 // ceil(shards / workers), or left alone by all for a failover time.
-func (v *view) mayTake(s shardInfo) bool {
+func (v *view) mayTake(s protocol.Shard) bool {
 	if v.mine[s.ID] || !v.ready(s) || !v.free(s.ID) || v.maxLeases > 0 && len(v.mine) >= v.maxLeases {
 		return false
 	}

@@ -6,20 +6,22 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/sluice-etl/sluice/consumer/protocol"
 )
 
 // group is several workers deciding by their views of one table, as an event loop does: one shard at a time.
 type group struct {
-	shards  []shardInfo
-	leases  map[string]*lease
+	shards  []protocol.Shard
+	leases  map[string]*protocol.Lease
 	alive   map[string]bool
 	unowned time.Duration // of every free shard
 }
 
 func newGroup(shards int, workers ...string) *group {
-	g := &group{leases: map[string]*lease{}, alive: map[string]bool{}}
+	g := &group{leases: map[string]*protocol.Lease{}, alive: map[string]bool{}}
 	for i := range shards {
-		g.shards = append(g.shards, shardInfo{ID: fmt.Sprintf("shardId-%012d", i)})
+		g.shards = append(g.shards, protocol.Shard{ID: fmt.Sprintf("shardId-%012d", i)})
 	}
 	for _, w := range workers {
 		g.alive[w] = true
@@ -43,7 +45,7 @@ func (g *group) view(me string) *view {
 func (g *group) step(me string) bool {
 	for _, s := range g.shards {
 		if g.view(me).mayTake(s) {
-			g.leases[s.ID] = &lease{Shard: s.ID, Owner: me}
+			g.leases[s.ID] = &protocol.Lease{Shard: s.ID, Owner: me}
 			return true
 		}
 	}
@@ -95,7 +97,7 @@ func TestSharesAreFair(t *testing.T) {
 		}
 		g := newGroup(shards, names...)
 		for _, s := range g.shards { // the first worker came long before the others
-			g.leases[s.ID] = &lease{Shard: s.ID, Owner: names[0]}
+			g.leases[s.ID] = &protocol.Lease{Shard: s.ID, Owner: names[0]}
 		}
 		held, total := g.run(t, seed), 0
 		for _, name := range names {
@@ -122,21 +124,21 @@ func TestTheDeadAreReplaced(t *testing.T) {
 }
 
 func TestAShardWaitsForAllItsParents(t *testing.T) {
-	child := shardInfo{ID: "child", Parents: []string{"left", "right"}}
-	listed := []shardInfo{{ID: "left"}, {ID: "right"}, child}
+	child := protocol.Shard{ID: "child", Parents: []string{"left", "right"}}
+	listed := []protocol.Shard{{ID: "left"}, {ID: "right"}, child}
 	for _, test := range []struct {
 		name   string
-		listed []shardInfo
-		leases map[string]*lease
+		listed []protocol.Shard
+		leases map[string]*protocol.Lease
 		ready  bool
 	}{
 		{"both parents are listed and nobody has read them", listed, nil, false},
-		{"one parent is finished, the other has no row yet", listed, map[string]*lease{"left": {Finished: true}}, false},
-		{"one parent is being read", listed, map[string]*lease{"left": {Finished: true}, "right": {}}, false},
-		{"both are finished", listed, map[string]*lease{"left": {Finished: true}, "right": {Finished: true}}, true},
+		{"one parent is finished, the other has no row yet", listed, map[string]*protocol.Lease{"left": {Finished: true}}, false},
+		{"one parent is being read", listed, map[string]*protocol.Lease{"left": {Finished: true}, "right": {}}, false},
+		{"both are finished", listed, map[string]*protocol.Lease{"left": {Finished: true}, "right": {Finished: true}}, true},
 		{"both left the stream, and their rows with them", listed[2:], nil, true},
-		{"a parent left the stream before it was read to its end", listed[2:], map[string]*lease{"right": {}}, false},
-		{"the child is finished itself", listed[2:], map[string]*lease{"child": {Finished: true}}, false},
+		{"a parent left the stream before it was read to its end", listed[2:], map[string]*protocol.Lease{"right": {}}, false},
+		{"the child is finished itself", listed[2:], map[string]*protocol.Lease{"child": {Finished: true}}, false},
 	} {
 		v := &view{listed: test.listed, leases: test.leases}
 		if got := v.ready(child); got != test.ready {
@@ -174,7 +176,7 @@ func TestAHandedOverShardIsNotTakenBack(t *testing.T) {
 
 func TestARowWithoutASessionIsTakenAgain(t *testing.T) {
 	g := newGroup(1, "me")
-	g.leases[g.shards[0].ID] = &lease{Owner: "me"} // a take whose answer was lost
+	g.leases[g.shards[0].ID] = &protocol.Lease{Owner: "me"} // a take whose answer was lost
 	v := g.view("me")
 	v.mine = map[string]bool{}
 	if !v.mayTake(g.shards[0]) {

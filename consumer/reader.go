@@ -12,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/sluice-etl/sluice/consumer/protocol"
 )
 
 // reader reads one shard from a position on. It outlives everything that Kinesis answers: errors are tried again,
@@ -28,7 +30,7 @@ type reader struct {
 // streamID names the stream in requests: by ARN where one is known.
 type streamID struct{ name, arn *string }
 
-func newReader(client *kinesis.Client, stream streamID, l *lease) *reader {
+func newReader(client *kinesis.Client, stream streamID, l *protocol.Lease) *reader {
 	return &reader{client: client, stream: stream, shard: l.Shard, start: l.Start, last: l.Checkpoint}
 }
 

@@ -32,7 +32,10 @@ func (c Clients) Report(ctx context.Context, stream, tableName string) ([]ShardR
 	for _, l := range rows {
 		updated, _ := time.Parse(time.RFC3339, l.Updated) // zero where it is missing
 		r := ShardReport{Shard: l.Shard, Owner: l.Owner, Epoch: l.Epoch, Commit: l.CommitNo, Checkpoint: l.Checkpoint,
-			Finished: l.Finished, Pending: len(l.Pending), Updated: updated}
+			Finished: l.Finished, Updated: updated}
+		if l.Pending != nil {
+			r.Pending = len(l.Pending.Files)
+		}
 		if !l.Finished {
 			// The position is asked for with a read of one record; a stream that does not answer leaves the lag out.
 			if out, err := newReader(c.Kinesis, streamID{name: &stream}, l).read(ctx, aws.Int32(1)); err == nil {

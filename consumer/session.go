@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"io/fs"
 	"sync"
+	"sync/atomic"
+
+	"github.com/sluice-etl/sluice/consumer/protocol"
 )
 
 // Session is the hold of this worker on one shard, from its take to its release. Its methods are for the one
@@ -15,12 +18,13 @@ import (
 type Session struct {
 	c *Consumer
 
-	shard string // its id
-	lease *lease // as last written; the session's goroutine alone uses it once it runs
+	shard string         // its id
+	hold  *protocol.Hold // the session's goroutine alone uses it once it runs
 
 	fetches  chan Fetch    // from the library's goroutine
 	stopping chan struct{} // closed when the shard is to be given back
 	stopOnce sync.Once
+	spare    atomic.Bool     // it is given back because another worker has too few
 	ctx      context.Context // ends when the session is over, or the consumer is abandoned
 	cancel   context.CancelCauseFunc
 	started  chan struct{} // closed when the library's consumer began
@@ -33,9 +37,9 @@ type Session struct {
 // errEnded is given to the library where a session is over, so that its goroutines for the shard end.
 var errEnded = errors.New("the session of this shard is over")
 
-func newSession(c *Consumer, l *lease) *Session {
+func newSession(c *Consumer, l *protocol.Lease) *Session {
 	s := &Session{
-		c: c, shard: l.Shard, lease: l, fetches: make(chan Fetch), stopping: make(chan struct{}),
+		c: c, shard: l.Shard, hold: protocol.NewHold(l, c.names), fetches: make(chan Fetch), stopping: make(chan struct{}),
 		started: make(chan struct{}), done: make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
@@ -57,11 +61,12 @@ func (s *Session) Stopping() <-chan struct{} { return s.stopping }
 // its own these are the snapshots of its parents. A snapshot that is missing or damaged is passed over, and told of
 // by warn: the data goes on without it.
 func (s *Session) State(ctx context.Context, warn func(error)) ([][]byte, error) {
-	refs := []*stateRef{s.lease.State}
-	if s.lease.CommitNo == 0 {
+	lease := s.hold.Lease()
+	refs := []*protocol.StateRef{lease.State}
+	if lease.CommitNo == 0 {
 		refs = nil
-		for _, parent := range s.lease.Parents {
-			var l *lease
+		for _, parent := range lease.Parents {
+			var l *protocol.Lease
 			err := s.retry(ctx, "read the parent", func() (err error) { l, err = s.c.table.read(ctx, parent); return })
 			if err != nil {
 				return nil, err
@@ -98,18 +103,21 @@ func (s *Session) State(ctx context.Context, warn func(error)) ([][]byte, error)
 
 // run is the session's goroutine: finish what the last holder left, process, and give the shard back.
 func (s *Session) run() {
-	err := s.settle(s.ctx)
-	if err == nil {
+	err := s.drive(s.ctx, nil)
+	if err == nil && !s.finished() {
 		err = s.c.cfg.Process(s.ctx, s)
 	}
-	if err == nil && !s.lease.Finished {
-		// A crash here leaves the shard ours; the others see that we are gone after the failover time.
-		if e := s.c.table.release(s.ctx, s.lease, s.c.now()); e != nil && !errors.Is(e, errCondition) {
+	if err == nil && !s.finished() {
+		s.hold.Release(s.spare.Load())
+		if e := s.drive(s.ctx, nil); e != nil {
 			s.c.cfg.Log.Warn("could not give the shard back; others take it after the failover time", "shard", s.Shard(), "error", e)
 		}
 	}
 	s.end(err)
 }
+
+// finished tells whether the shard is read to its end.
+func (s *Session) finished() bool { return s.hold.Lease().Finished }
 
 // end makes the session over.
 func (s *Session) end(err error) {

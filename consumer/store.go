@@ -2,9 +2,6 @@ package consumer
 
 import (
 	"context"
-	"fmt"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -35,30 +32,3 @@ type Store interface {
 	// Abort gives an upload up; a missing one is no error.
 	Abort(ctx context.Context, key, uploadID string) error
 }
-
-// objectName names the object for a file of a commit. No two commits of a stream ever share epoch and number, so
-// that a name is used once, for ever.
-func objectName(stream, shard string, epoch, commit int64, index int, extension string) string {
-	return fmt.Sprintf("%s-%s-e%d-c%d-%d.%s", stream, strings.TrimPrefix(shard, shardPrefix), epoch, commit, index, extension)
-}
-
-// parseObjectName is the inverse of objectName for the objects of a stream. It tells whether a key is one of them.
-func parseObjectName(stream, key string) (shard string, epoch int64, ok bool) {
-	name := key[strings.LastIndexByte(key, '/')+1:]
-	name, ok = strings.CutPrefix(name, stream+"-")
-	if !ok {
-		return "", 0, false
-	}
-	parts := strings.Split(name, "-")
-	if len(parts) != 4 || !strings.HasPrefix(parts[1], "e") || !strings.HasPrefix(parts[2], "c") {
-		return "", 0, false
-	}
-	epoch, err := strconv.ParseInt(parts[1][1:], 10, 64)
-	if err != nil {
-		return "", 0, false
-	}
-	return shardPrefix + parts[0], epoch, true
-}
-
-// shardPrefix begins every shard id that Kinesis gives; objects are named without it.
-const shardPrefix = "shardId-"
