@@ -19,7 +19,7 @@ import (
 type Batch struct {
 	Checkpoint string // sequence number; empty where the shard gave no record since it was made
 	Finished   bool   // the shard is closed and Checkpoint is its last record
-	Files      []File
+	Files      []File // MaxFiles at most
 	State      []byte // belongs to Checkpoint, and comes back from Session.State; nil for none
 	Schema     int
 	Trigger    string // why the batch ended, for the metrics
@@ -33,6 +33,9 @@ type File struct {
 	Body        []byte
 	Rows        int
 }
+
+// MaxFiles is how many files a batch may have, so that its commit fits into a DynamoDB item.
+const MaxFiles = protocol.MaxFiles
 
 // ErrFenced tells that another worker holds the shard now. Nothing of the batch is lost: its records are read again
 // by that worker. The session is over.

@@ -10,15 +10,18 @@ import (
 // Batch is what a commit makes durable: the files made of all of the shard's records after the last commit, up to and
 // including Checkpoint.
 type Batch struct {
-	ID         string // unique for each attempt of a batch, also among those of other workers
-	Time       string // now, in UTC, as RFC 3339
-	Checkpoint string // sequence number; empty where the shard gave no record since it was made
-	Finished   bool   // the shard is closed and Checkpoint is its last record
-	Files      []NewFile
-	State      []byte // belongs to Checkpoint; nil: none
+	ID         string    // unique for each attempt of a batch, also among those of other workers
+	Time       string    // now, in UTC, as RFC 3339
+	Checkpoint string    // sequence number; empty where the shard gave no record since it was made
+	Finished   bool      // the shard is closed and Checkpoint is its last record
+	Files      []NewFile // MaxFiles at most
+	State      []byte    // belongs to Checkpoint; nil: none
 	Schema     int
 	Trigger    string // why the batch ended
 }
+
+// MaxFiles is how many files a batch may have: the commit lists them in the shard's item, which DynamoDB bounds at 400 KB.
+const MaxFiles = 100
 
 // NewFile is a file before it is uploaded.
 type NewFile struct {

@@ -50,6 +50,9 @@ func in(path string, folders ...string) bool {
 	})
 }
 
+// impure are packages by which code reaches beyond its arguments.
+var impure = []string{"context", "crypto/rand", "io", "log/slog", "math/rand", "math/rand/v2", "net", "net/http", "os", "sync", "sync/atomic"}
+
 func TestImports(t *testing.T) {
 	packages := list(t, "./...")
 	if len(packages) < 10 {
@@ -76,10 +79,10 @@ func TestImports(t *testing.T) {
 				t.Errorf("%s imports %s: the Kinesis Client Library stays behind consumer's Runner", p.ImportPath, path)
 			}
 		}
-		if p.ImportPath == module+"/anomaly" {
+		for folder, rule := range map[string]string{"anomaly": "detectors are pure", "consumer/protocol": "it decides, and others act"} {
 			for _, path := range p.Imports {
-				if slices.Contains([]string{"os", "net", "net/http", "math/rand", "math/rand/v2", "log/slog", "sync"}, path) {
-					t.Errorf("anomaly imports %s: detectors are pure", path)
+				if p.ImportPath == module+"/"+folder && slices.Contains(impure, path) {
+					t.Errorf("%s imports %s: %s", folder, path, rule)
 				}
 			}
 		}

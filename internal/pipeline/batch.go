@@ -14,7 +14,6 @@ import (
 )
 
 const (
-	maxFiles  = 100     // of a batch: their list must fit into a DynamoDB item, of 400 KiB
 	maxTable  = 1 << 30 // bytes of a batch; a column's text must stay below 4 GiB, also with one more record
 	sizeEvery = 256 << 10
 )
@@ -129,7 +128,7 @@ func (b *batch) reject(r *consumer.Record, sub int, code, message string, raw []
 
 // full tells why the batch must end, or nothing. Its size is looked at now and then.
 func (b *batch) full() (trigger string) {
-	if b.partitions.Len()+len(b.rejects) >= maxFiles {
+	if b.partitions.Len()+len(b.rejects) >= consumer.MaxFiles {
 		return "partitions"
 	}
 	if b.unsized < sizeEvery {

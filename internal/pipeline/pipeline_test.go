@@ -318,7 +318,7 @@ func TestBatchEnds(t *testing.T) {
 		},
 		"at too many partitions": {
 			play: func(l *lab) {
-				for range maxFiles + 1 {
+				for range consumer.MaxFiles + 1 {
 					l.give(l.record(line))
 					l.n += 3600
 				}
