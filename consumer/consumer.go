@@ -59,6 +59,7 @@ type Consumer struct {
 	cancel context.CancelCauseFunc
 	fatal  chan error    // the first fault that must stop everything
 	relist chan struct{} // asks for a listing at once, after the end of a shard
+	leave  chan struct{} // asks for a heartbeat at once, which tells that this worker leaves
 	nonce  string
 	names  protocol.Names
 
@@ -68,6 +69,8 @@ type Consumer struct {
 	listed   []protocol.Shard
 	rows     map[string]*protocol.Lease
 	workers  map[string]heartbeat
+	looked   time.Time            // at the table, the last time that this succeeded
+	changing time.Time            // since when shards are about to change hands; zero: they are not
 	free     map[string]time.Time // since when each shard is seen without a holder
 	given    map[string]time.Time // when this worker gave a shard back
 	draining bool
@@ -85,7 +88,7 @@ type heartbeat struct {
 func New(cfg Config, clients Clients, store Store) *Consumer {
 	c := &Consumer{
 		cfg: cfg, raw: clients.Kinesis, store: store, table: &table{client: clients.DynamoDB, name: cfg.Table}, now: time.Now,
-		observe: observer{cfg.Observe, cfg.Log}, fatal: make(chan error, 1), relist: make(chan struct{}, 1), nonce: fmt.Sprintf("%016x", rand.Uint64()),
+		observe: observer{cfg.Observe, cfg.Log}, fatal: make(chan error, 1), relist: make(chan struct{}, 1), leave: make(chan struct{}, 1), nonce: fmt.Sprintf("%016x", rand.Uint64()),
 		names:    protocol.Names{App: cfg.App, Stream: cfg.Stream, StatePrefix: cfg.StatePrefix},
 		sessions: map[string]*Session{}, armed: map[string]bool{}, rows: map[string]*protocol.Lease{}, workers: map[string]heartbeat{},
 		free: map[string]time.Time{}, given: map[string]time.Time{},
@@ -110,10 +113,10 @@ func (c *Consumer) Run(ctx context.Context, grace time.Duration) error {
 	}
 
 	var keepers sync.WaitGroup
-	keep := func(every time.Duration, now <-chan struct{}, what string, do func(context.Context) error) {
+	keep := func(every func() time.Duration, now <-chan struct{}, what string, do func(context.Context) error) {
 		keepers.Go(func() {
 			for {
-				timer := time.NewTimer(every/2 + rand.N(every))
+				timer := time.NewTimer(jitter(every()))
 				select {
 				case <-timer.C:
 				case <-now:
@@ -134,10 +137,11 @@ func (c *Consumer) Run(ctx context.Context, grace time.Duration) error {
 			}
 		})
 	}
-	keep(c.cfg.Failover/5, nil, "heartbeat", c.beat)
-	keep(min(c.cfg.Failover/5, 2*time.Second), nil, lookAtLeases, c.look)
-	keep(listEvery, c.relist, "list the shards", c.list)
-	keep(cleanEvery, nil, "clean up", c.clean)
+	always := func(d time.Duration) func() time.Duration { return func() time.Duration { return d } }
+	keep(always(c.cfg.Failover/5), c.leave, "heartbeat", c.beat)
+	keep(c.lookEvery, nil, lookAtLeases, c.look)
+	keep(always(listEvery), c.relist, "list the shards", c.list)
+	keep(always(cleanEvery), nil, "clean up", c.clean)
 
 	runner := newRunner(c)
 	if err := runner.Start(); err != nil {
@@ -148,13 +152,16 @@ func (c *Consumer) Run(ctx context.Context, grace time.Duration) error {
 	case err = <-c.fatal:
 	case <-ctx.Done():
 	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	if err == nil {
+		err = c.announce()
+	}
 
 	// Everything stops at once: every session flushes, commits, and gives its shard back.
 	c.drain()
 	stopped := make(chan struct{})
 	go func() { runner.Stop(); close(stopped) }()
-	timer := time.NewTimer(grace)
-	defer timer.Stop()
 	select {
 	case <-stopped:
 	case e := <-c.fatal:
@@ -177,9 +184,52 @@ func (c *Consumer) Run(ctx context.Context, grace time.Duration) error {
 const lookAtLeases = "look at the leases"
 
 const (
+	quickLook  = 200 * time.Millisecond
 	listEvery  = 10 * time.Second // ListShards allows 100 calls a second for the whole account
 	cleanEvery = 10 * time.Minute
 )
+
+// jitter spreads what many workers do.
+func jitter(d time.Duration) time.Duration { return d*3/4 + rand.N(d/2) }
+
+// lookEvery is how often this worker looks at the table. A look reads all of it, and is paid for by its size: so a group
+// of 20 shards looks about every second, a larger one less often. While shards change hands it is quick, for a while.
+func (c *Consumer) lookEvery() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	usual := c.usualLook()
+	if !c.changing.IsZero() && c.now().Sub(c.changing) < c.cfg.Failover {
+		return min(quickLook, usual)
+	}
+	return usual
+}
+
+// usualLook is lookEvery while nothing changes. The caller holds mu.
+func (c *Consumer) usualLook() time.Duration {
+	return min(max(time.Duration(len(c.rows))*50*time.Millisecond, c.cfg.Failover/10), c.cfg.Failover/5, 2*time.Second)
+}
+
+// announce tells the others that this worker leaves, and reads on until they have seen it: they look often then, and take
+// each shard as soon as it is given back. Without others there is nothing to wait for.
+func (c *Consumer) announce() error {
+	c.mu.Lock()
+	c.draining = true
+	v, wait := c.view(), c.usualLook()*5/4+quickLook
+	held := len(c.sessions)
+	c.mu.Unlock()
+	if held == 0 || len(v.sharing()) == 0 {
+		return nil
+	}
+	c.leave <- struct{}{}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case err := <-c.fatal:
+		return err
+	case <-timer.C:
+		return nil
+	}
+}
 
 // errDuplicateWorker tells that another process uses this worker's name.
 var errDuplicateWorker = errors.New("another process uses the same worker id; give each its own (SLUICE_WORKER_ID)")
@@ -249,15 +299,22 @@ func (c *Consumer) look(ctx context.Context) error {
 	}
 	now := c.now()
 	c.mu.Lock()
+	watched := c.watching()
 	beats := map[string]heartbeat{}
 	for id, row := range workers {
 		beats[id] = heartbeat{row, now}
-		if old, ok := c.workers[id]; ok && old.row.Heartbeat == row.Heartbeat && old.row.Nonce == row.Nonce {
-			beats[id] = old
+		if old, ok := c.workers[id]; ok && watched && old.row.Heartbeat == row.Heartbeat && old.row.Nonce == row.Nonce {
+			beats[id] = heartbeat{row, old.moved}
 		}
 	}
-	c.rows, c.workers = rows, beats
+	c.rows, c.workers, c.looked = rows, beats, now
 	v := c.view()
+	switch {
+	case !v.changing():
+		c.changing = time.Time{}
+	case c.changing.IsZero():
+		c.changing = now
+	}
 	for _, s := range c.listed {
 		if !v.free(s.ID) {
 			delete(c.free, s.ID)
@@ -315,17 +372,38 @@ func (c *Consumer) publishLeft(ctx context.Context, v *view) error {
 	return nil
 }
 
+// watching tells whether this worker has seen what the others do of late. Who has not looked for a while cannot tell that
+// they are dead: after an outage of the table, all get a failover time to show that they live. The caller holds mu.
+func (c *Consumer) watching() bool { return c.now().Sub(c.looked) < c.cfg.Failover/2 }
+
+// dead looks once more whether a worker's heart has stood still, right before a shard is taken from it.
+func (c *Consumer) dead(ctx context.Context, worker string) (bool, error) {
+	row, ok, err := c.table.worker(ctx, worker)
+	if err != nil || !ok {
+		return err == nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known, ok := c.workers[worker]; ok && known.row.Heartbeat == row.Heartbeat && known.row.Nonce == row.Nonce {
+		return true, nil
+	}
+	c.workers[worker] = heartbeat{row, c.now()}
+	return false, nil
+}
+
 // view is this worker's view, for one decision. The caller holds mu.
 func (c *Consumer) view() view {
 	now := c.now()
 	v := view{me: c.cfg.Worker, maxLeases: c.cfg.MaxLeases, failover: c.cfg.Failover, listed: c.listed, leases: maps.Clone(c.rows),
-		mine: map[string]bool{}, alive: map[string]bool{c.cfg.Worker: true}}
+		mine: map[string]bool{}, alive: map[string]bool{c.cfg.Worker: true}, leaving: map[string]bool{}}
 	for id := range c.sessions {
 		v.mine[id] = true
 	}
+	v.leaving[v.me] = c.draining
 	for id, w := range c.workers {
-		if !w.row.Draining && now.Sub(w.moved) < c.cfg.Failover {
+		if id != v.me && (!c.watching() || now.Sub(w.moved) < c.cfg.Failover) {
 			v.alive[id] = true
+			v.leaving[id] = w.row.Draining
 		}
 	}
 	v.unowned = func(shard string) time.Duration {

@@ -3,11 +3,15 @@ package consumer
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/sluice-etl/sluice/consumer/kcltest"
 )
 
 func TestOneWorkerReadsEverything(t *testing.T) {
@@ -124,6 +128,77 @@ func TestAFencedWorkerDropsItsBatch(t *testing.T) {
 	l.wait("all is visible", func() bool { return l.visible() == 200 })
 	l.exact()
 }
+
+// Nobody can tell who is dead while the table does not answer. After an outage of several failover times all hold what they
+// held, and go on.
+func TestAnOutageOfTheTableMovesNoShard(t *testing.T) {
+	l := newLab(t, 4)
+	l.feed(200)
+	a, b := l.start("a", every), l.start("b", every)
+	l.wait("both have their share", func() bool { return a.holds() == 2 && b.holds() == 2 })
+	l.wait("all is visible", func() bool { return l.visible() == 200 })
+	before := l.owners()
+	for _, operation := range []string{"UpdateItem", "Scan", "GetItem"} {
+		l.server.Inject(kcltest.Fault{Operation: operation, Code: "ProvisionedThroughputExceededException", Count: -1})
+	}
+	l.feed(200)
+	outage := time.Now()
+	l.wait("the outage has lasted for five failover times", func() bool { return time.Since(outage) > 5*time.Second })
+	if n := l.visible(); n != 200 {
+		t.Errorf("%d records are visible during the outage; 200 can be", n)
+	}
+	l.server.ClearFaults()
+	l.wait("all is visible", func() bool { return l.visible() == 400 })
+	if after := l.owners(); !maps.Equal(after, before) {
+		t.Errorf("the owners and epochs are %v; before the outage %v", after, before)
+	}
+	l.exact()
+}
+
+// A worker that is asked to stop gives its shards back one commit after another, and the others wait for them: no shard
+// stands still for long, and nobody is fenced.
+func TestAPlannedStopLeavesNoGap(t *testing.T) {
+	l := newLab(t, 4)
+	lost := make(chan string, 100)
+	heard := func(c *Config) { c.Observe, c.Failover = losses{lost: lost}, 10*time.Second }
+	a := l.start("a", every, heard)
+	b := l.start("b", every, heard)
+	l.wait("both have their share", func() bool { return a.holds() == 2 && b.holds() == 2 })
+	flow := func(until func() bool) func() bool { return func() bool { l.feed(10); return until() } }
+	l.wait("records flow", flow(func() bool { return l.visible() > 0 }))
+	b.stop()
+	l.wait("the worker has ended", flow(func() bool {
+		select {
+		case err := <-b.done:
+			if err != nil {
+				t.Error(err)
+			}
+			return true
+		default:
+			return false
+		}
+	}))
+	gone := time.Now()
+	l.wait("the other has all", flow(func() bool { return a.holds() == 4 }))
+	if took := time.Since(gone); took > 5*time.Second {
+		t.Errorf("the other has all shards %v after the end; a failover time is 10 s", took)
+	}
+	l.wait("all is visible", func() bool { return l.visible() == l.n })
+	l.exact()
+	select {
+	case shard := <-lost:
+		t.Errorf("%s was taken from a worker that was about to give it back", shard)
+	default:
+	}
+}
+
+// losses hears of lost shards.
+type losses struct {
+	nobody
+	lost chan string
+}
+
+func (l losses) Lost(shard string) { l.lost <- shard }
 
 func TestTheSameWorkerIDTwice(t *testing.T) {
 	l := newLab(t, 1)

@@ -141,6 +141,27 @@ func (l *lab) steal(owner string) (*protocol.Lease, error) {
 	return leases.writeLease(context.Background(), protocol.Take(row, owner))
 }
 
+// holds is the number of shards that a worker holds.
+func (w *labWorker) holds() int {
+	w.c.mu.Lock()
+	defer w.c.mu.Unlock()
+	return len(w.c.sessions)
+}
+
+// owners gives the owner and the epoch of each shard.
+func (l *lab) owners() map[string]string {
+	l.t.Helper()
+	rows, _, err := (&table{client: l.d, name: "leases"}).scan(l.t.Context())
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	found := map[string]string{}
+	for id, row := range rows {
+		found[id] = fmt.Sprint(row.Owner, " ", row.Epoch)
+	}
+	return found
+}
+
 // kill abandons a worker: nothing that it does from now on reaches the outside, as after a SIGKILL.
 func (w *labWorker) kill() {
 	w.c.cancel(errors.New("killed"))

@@ -53,6 +53,14 @@ func (c *Consumer) acquire(shard string) error {
 	write := protocol.Create(shard, c.cfg.Worker, c.now().Unix(), c.first.start(shard), info.Parents, stamp(c.now()))
 	if seen != nil {
 		write = protocol.Take(seen, c.cfg.Worker)
+		if seen.Owner != "" && seen.Owner != c.cfg.Worker {
+			switch dead, err := c.dead(ctx, seen.Owner); {
+			case err != nil:
+				return fmt.Errorf("look at the worker %s: %w", seen.Owner, err)
+			case !dead:
+				return errNotOurs
+			}
+		}
 	}
 	crash.At("take.before")
 	l, err := c.table.writeLease(ctx, write)
@@ -69,12 +77,13 @@ func (c *Consumer) acquire(shard string) error {
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.draining {
-		return errNotOurs // the others see that we are gone
-	}
 	c.rows[shard] = l
 	delete(c.free, shard)
-	c.sessions[shard] = newSession(c, l)
+	session := newSession(c, l)
+	if c.draining { // since a moment
+		session.stop()
+	}
+	c.sessions[shard] = session
 	c.observe.Leases(len(c.sessions))
 	c.cfg.Log.Info("took a shard", "shard", shard, "epoch", l.Epoch, "after", l.Checkpoint)
 	return nil

@@ -17,7 +17,8 @@ type view struct {
 	listed  []protocol.Shard           // the stream's shards
 	leases  map[string]*protocol.Lease // the rows of the table
 	mine    map[string]bool            // the shards with a live session here
-	alive   map[string]bool            // the workers whose heartbeat moves and which are not about to leave; with me
+	alive   map[string]bool            // the workers whose heartbeat moves; with me
+	leaving map[string]bool            // those of them that are about to leave: what they hold is theirs until they give it back
 	unowned func(shard string) time.Duration
 	gave    func(shard string) bool // whether I gave it back less than a failover time ago
 }
@@ -36,10 +37,20 @@ func (v *view) ready(s protocol.Shard) bool {
 	return protocol.Ready(s, listed, v.leases)
 }
 
-// readable counts the shards that are to be read now, and those that each worker alive holds.
+// sharing lists the workers that the shards are for.
+func (v *view) sharing() (workers []string) {
+	for id := range v.alive {
+		if !v.leaving[id] {
+			workers = append(workers, id)
+		}
+	}
+	return workers
+}
+
+// readable counts the shards that are to be read now, and those that each worker holds, of the workers that share them.
 func (v *view) readable() (total int, held map[string]int) {
 	held = map[string]int{}
-	for id := range v.alive {
+	for _, id := range v.sharing() {
 		held[id] = 0
 	}
 	for _, s := range v.listed {
@@ -47,18 +58,31 @@ func (v *view) readable() (total int, held map[string]int) {
 			continue
 		}
 		total++
-		if l := v.leases[s.ID]; l != nil && v.alive[l.Owner] && l.Owner != v.me {
-			held[l.Owner]++
+		if l := v.leases[s.ID]; l != nil && l.Owner != v.me {
+			if _, ok := held[l.Owner]; ok {
+				held[l.Owner]++
+			}
 		}
 	}
 	held[v.me] = len(v.mine)
 	return total, held
 }
 
+// changing tells whether shards are about to change hands: a worker leaves, or this one has too few.
+func (v *view) changing() bool {
+	for id, leaves := range v.leaving {
+		if leaves && id != v.me {
+			return true
+		}
+	}
+	total, held := v.readable()
+	return len(v.mine) < total/len(held)
+}
+
 // mayTake tells whether this worker should take the shard now: it is free, and either within the fair share,
 // ceil(shards / workers), or left alone by all for a failover time.
 func (v *view) mayTake(s protocol.Shard) bool {
-	if v.mine[s.ID] || !v.ready(s) || !v.free(s.ID) || v.maxLeases > 0 && len(v.mine) >= v.maxLeases {
+	if v.leaving[v.me] || v.mine[s.ID] || !v.ready(s) || !v.free(s.ID) || v.maxLeases > 0 && len(v.mine) >= v.maxLeases {
 		return false
 	}
 	total, held := v.readable()

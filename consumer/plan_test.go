@@ -15,11 +15,12 @@ type group struct {
 	shards  []protocol.Shard
 	leases  map[string]*protocol.Lease
 	alive   map[string]bool
+	leaving map[string]bool
 	unowned time.Duration // of every free shard
 }
 
 func newGroup(shards int, workers ...string) *group {
-	g := &group{leases: map[string]*protocol.Lease{}, alive: map[string]bool{}}
+	g := &group{leases: map[string]*protocol.Lease{}, alive: map[string]bool{}, leaving: map[string]bool{}}
 	for i := range shards {
 		g.shards = append(g.shards, protocol.Shard{ID: fmt.Sprintf("shardId-%012d", i)})
 	}
@@ -30,7 +31,7 @@ func newGroup(shards int, workers ...string) *group {
 }
 
 func (g *group) view(me string) *view {
-	v := &view{me: me, failover: 10 * time.Second, listed: g.shards, leases: g.leases, mine: map[string]bool{}, alive: g.alive}
+	v := &view{me: me, failover: 10 * time.Second, listed: g.shards, leases: g.leases, mine: map[string]bool{}, alive: g.alive, leaving: g.leaving}
 	for id, l := range g.leases {
 		if l.Owner == me {
 			v.mine[id] = true
@@ -120,6 +121,44 @@ func TestTheDeadAreReplaced(t *testing.T) {
 	held := g.run(t, 2)
 	if held["a"]+held["c"] != 5 || max(held["a"], held["c"]) > 3 {
 		t.Errorf("after the death of b: %v", held)
+	}
+}
+
+// Who is about to leave keeps its shards until it gives them back, and is given none.
+func TestALeavingWorkerKeepsItsShards(t *testing.T) {
+	g := newGroup(4, "a", "b")
+	g.run(t, 1)
+	g.leaving["b"] = true
+	for _, s := range g.shards {
+		if g.leases[s.ID].Owner == "b" && g.view("a").mayTake(s) {
+			t.Errorf("%s is taken from a worker that lives", s.ID)
+		}
+	}
+	if !g.view("a").changing() {
+		t.Error("a shard is about to be given back, and nobody looks out for it")
+	}
+	for _, l := range g.leases {
+		if l.Owner == "b" {
+			l.Owner = ""
+		}
+	}
+	if held := g.run(t, 2); held["a"] != 4 {
+		t.Errorf("after b gave its shards back: %v", held)
+	}
+}
+
+// A worker with too few looks out for what the others give back; with enough it does not.
+func TestAWorkerWithTooFewIsQuick(t *testing.T) {
+	g := newGroup(4, "a", "b")
+	for _, s := range g.shards {
+		g.leases[s.ID] = &protocol.Lease{Shard: s.ID, Owner: "a"}
+	}
+	if !g.view("b").changing() || g.view("a").changing() {
+		t.Error("b has no shard of 4 and is not quick, or a is")
+	}
+	g.run(t, 1)
+	if g.view("a").changing() || g.view("b").changing() {
+		t.Error("every worker has its share, and one is quick")
 	}
 }
 

@@ -349,6 +349,33 @@ func TestBatchEnds(t *testing.T) {
 	}
 }
 
+// The first batch of a session counts the time for which its records waited for a reader; the next ones do not.
+func TestTheFirstBatchIsInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		old := func() consumer.Record {
+			r := l.record(`{"a":1}`)
+			r.Arrival = time.Now().Add(-50 * time.Second)
+			return r
+		}
+		committed := func(after time.Duration, want int) {
+			t.Helper()
+			time.Sleep(after)
+			synctest.Wait()
+			if got := len(l.shard.batches); got != want {
+				t.Errorf("%d batches after %v; want %d", got, after, want)
+			}
+		}
+		l.give(old())
+		committed(9*time.Second, 0)
+		committed(2*time.Second, 1)
+		l.give(old())
+		committed(59*time.Second, 1)
+		committed(2*time.Second, 2)
+		l.stop()
+	})
+}
+
 func TestShardEnd(t *testing.T) {
 	for _, records := range []int{0, 3} {
 		l := newLab(t)
@@ -425,7 +452,7 @@ func TestDetectorsGoOn(t *testing.T) {
 	play(first, 0, 600)
 	first.stop()
 	second := newLab(t, detect, func(_ *Config, s *fakeShard) {
-		s.states, s.documents = [][]byte{first.shard.batches[0].State}, first.shard.documents
+		s.states, s.documents = [][]byte{first.shard.batches[len(first.shard.batches)-1].State}, first.shard.documents
 	})
 	second.n = first.n
 	play(second, 600, 1000)

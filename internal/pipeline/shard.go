@@ -29,6 +29,7 @@ type shard struct {
 	batch *batch // nil before the first records
 	last  string // the sequence number of the last record in the batch
 	due   *time.Timer
+	begun bool // a batch has begun in this session
 }
 
 // Process handles one shard, from the session's first record until the shard ends or is given back. With a
@@ -156,7 +157,7 @@ func (s *shard) settle(ctx context.Context) error {
 func (s *shard) add(ctx context.Context, records []consumer.Record) error {
 	for i := range records {
 		if s.batch.empty() {
-			s.due.Reset(s.p.cfg.FlushInterval)
+			s.due.Reset(s.wait(&records[i]))
 		}
 		s.batch.add(&records[i])
 		s.last = records[i].SequenceNumber
@@ -173,6 +174,18 @@ func (s *shard) add(ctx context.Context, records []consumer.Record) error {
 		return s.commit(ctx, trigger)
 	}
 	return nil
+}
+
+// wait is how long a batch may stay open that begins with a record. The records of a session's first one may have waited
+// before, for the shard to change hands: that time counts, so that a crash delays no row by more than it must.
+func (s *shard) wait(first *consumer.Record) time.Duration {
+	interval := s.p.cfg.FlushInterval
+	if s.begun {
+		return interval
+	}
+	s.begun = true
+	// The arrival is by another machine's clock. At worst the first batch is a small one.
+	return interval - min(max(time.Since(first.Arrival), 0), interval)
 }
 
 // commit makes what was taken since the last commit durable and visible, together with the position after it and what
