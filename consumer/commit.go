@@ -17,10 +17,11 @@ import (
 // Batch is what a commit makes durable: the files made of all of the shard's records after the last commit, up to
 // and including Checkpoint.
 type Batch struct {
-	Checkpoint string // sequence number; empty where the shard gave no record since it was made
-	Finished   bool   // the shard is closed and Checkpoint is its last record
-	Files      []File // MaxFiles at most
-	State      []byte // belongs to Checkpoint, and comes back from Session.State; nil for none
+	Checkpoint string    // sequence number; empty where the shard gave no record since it was made
+	ReadUntil  time.Time // what arrived before is in this batch or an earlier one; zero: not known
+	Finished   bool      // the shard is closed and Checkpoint is its last record
+	Files      []File    // MaxFiles at most
+	State      []byte    // belongs to Checkpoint, and comes back from Session.State; nil for none
 	Schema     int
 	Trigger    string // why the batch ended, for the metrics
 }
@@ -55,8 +56,8 @@ func (s *Session) Commit(ctx context.Context, b Batch) error {
 	}
 	s.hold.Commit(protocol.Batch{
 		ID:   fmt.Sprintf("%s/%d/%d/%08x", lease.Shard, lease.Epoch, lease.CommitNo+1, rand.Uint32()),
-		Time: begun.UTC().Format(time.RFC3339Nano), Checkpoint: b.Checkpoint, Finished: b.Finished, Files: files, State: b.State,
-		Schema: b.Schema, Trigger: b.Trigger,
+		Time: begun.UTC().Format(time.RFC3339Nano), Checkpoint: b.Checkpoint, ReadUntil: stampUnlessZero(b.ReadUntil), Finished: b.Finished,
+		Files: files, State: b.State, Schema: b.Schema, Trigger: b.Trigger,
 	})
 	if err := s.drive(ctx, b.Files); err != nil {
 		return err

@@ -83,11 +83,10 @@ func (c *Consumer) getRecords(in *kinesis.GetRecordsInput) (*kinesis.GetRecordsO
 	if s == nil || s.over() {
 		return nil, errEnded
 	}
-	out, err := s.reader.next(s.ctx, in.Limit, func(err error) { c.observe.retrying(shard, "read", err) })
+	out, err := s.reader.next(s.ctx, in.Limit)
 	if err != nil {
 		return nil, errEnded
 	}
-	c.observe.clear(shard, "read")
 	markRecords(out.Records)
 	answer := &kinesis.GetRecordsOutput{Records: out.Records, MillisBehindLatest: out.MillisBehindLatest}
 	if out.NextShardIterator != nil {

@@ -11,6 +11,7 @@ import (
 type Observer interface {
 	Leases(held int)                                     // the number of shards that this worker holds
 	Lost(shard string)                                   // a shard was lost to another worker
+	Trimmed(shard, after, before string)                 // records between these were older than the retention, if there were any
 	Lag(shard string, behind time.Duration)              // after every read
 	Committed(shard string, b Batch, took time.Duration) // after a batch became visible
 	Forget(shard string)                                 // the shard is no longer here, and nothing of it waits
@@ -23,6 +24,7 @@ type nobody struct{}
 
 func (nobody) Leases(int)                             {}
 func (nobody) Lost(string)                            {}
+func (nobody) Trimmed(string, string, string)         {}
 func (nobody) Lag(string, time.Duration)              {}
 func (nobody) Committed(string, Batch, time.Duration) {}
 func (nobody) Forget(string)                          {}
@@ -46,6 +48,13 @@ func (o observer) committed(shard string, b Batch, l *protocol.Lease, took time.
 	}
 	o.log.Info("committed", "shard", shard, "commit", l.CommitNo, "trigger", b.Trigger, "files", len(b.Files), "rows", rows,
 		"bytes", size, "checkpoint", l.Checkpoint, "took", took.Round(time.Millisecond))
+}
+
+// Trimmed tells of records that nobody can read any more.
+func (o observer) Trimmed(shard, after, before string) {
+	o.Observer.Trimmed(shard, after, before)
+	o.log.Error("a shard was not read for longer than the stream keeps records: those between two sequence numbers are gone, if there were any",
+		"shard", shard, "after", after, "before", before)
 }
 
 // retrying reports a failure that is tried again; an empty shard is the whole worker.

@@ -3,6 +3,7 @@ package consumer
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -38,7 +39,8 @@ func (c Clients) Report(ctx context.Context, stream, tableName string) ([]ShardR
 		}
 		if !l.Finished {
 			// The position is asked for with a read of one record; a stream that does not answer leaves the lag out.
-			if out, err := newReader(c.Kinesis, streamID{name: &stream}, l).read(ctx, aws.Int32(1)); err == nil {
+			reader := newReader(c.Kinesis, streamID{name: &stream}, l, time.Now, observer{nobody{}, slog.New(slog.DiscardHandler)})
+			if out, err := reader.read(ctx, aws.Int32(1)); err == nil {
 				r.Lag = aws.Float64(millis(*out.MillisBehindLatest).Seconds())
 			}
 		}

@@ -43,7 +43,7 @@ func newSession(c *Consumer, l *protocol.Lease) *Session {
 		started: make(chan struct{}), done: make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
-	s.reader = newReader(c.raw, c.streamID(), l)
+	s.reader = newReader(c.raw, c.streamID(), l, c.now, c.observe)
 	return s
 }
 

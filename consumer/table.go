@@ -171,6 +171,13 @@ func (t *table) remove(ctx context.Context, key string, conditions []protocol.Co
 // stamp is a time for people.
 func stamp(now time.Time) string { return now.UTC().Format(time.RFC3339) }
 
+func stampUnlessZero(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return stamp(t)
+}
+
 func parseWorker(id string, it protocol.Item) workerRow {
 	w := workerRow{ID: id}
 	w.Nonce, _ = it["nonce"].(string)

@@ -13,6 +13,7 @@ type Batch struct {
 	ID         string    // unique for each attempt of a batch, also among those of other workers
 	Time       string    // now, in UTC, as RFC 3339
 	Checkpoint string    // sequence number; empty where the shard gave no record since it was made
+	ReadUntil  string    // as in Lease
 	Finished   bool      // the shard is closed and Checkpoint is its last record
 	Files      []NewFile // MaxFiles at most
 	State      []byte    // belongs to Checkpoint; nil: none
@@ -132,7 +133,7 @@ func (h *Hold) Commit(b Batch) {
 	if b.Checkpoint != "" {
 		next.Checkpoint = b.Checkpoint
 	}
-	next.Finished, next.Schema, next.State = b.Finished, b.Schema, nil
+	next.ReadUntil, next.Finished, next.Schema, next.State = b.ReadUntil, b.Finished, b.Schema, nil
 	if b.State != nil {
 		sum := sha256.Sum256(b.State)
 		next.State = &StateRef{Key: h.names.state(&next), SHA256: hex.EncodeToString(sum[:])}

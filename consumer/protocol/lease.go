@@ -15,6 +15,7 @@ type Lease struct {
 	CommitID   string // of the last commit
 	Start      string // where reading begins while there is no checkpoint; the consumer's own notation
 	Checkpoint string // the last committed sequence number; empty: none
+	ReadUntil  string // RFC 3339: what arrived before is committed; nothing of the protocol depends on it
 	Finished   bool   // everything up to the end of a closed shard is committed
 	Parents    []string
 	Pending    *Commit   // committed, but perhaps not visible yet; nil: all is visible
@@ -68,6 +69,7 @@ const (
 	commitID   = "commitId"
 	start      = "start"
 	checkpoint = "checkpoint"
+	readUntil  = "readUntil"
 	finished   = "finished"
 	parents    = "parents"
 	pending    = "pending"
@@ -90,6 +92,7 @@ func ParseLease(it Item) (*Lease, error) {
 	l.CommitID, _ = it[commitID].(string)
 	l.Start, _ = it[start].(string)
 	l.Checkpoint, _ = it[checkpoint].(string)
+	l.ReadUntil, _ = it[readUntil].(string)
 	l.Finished, _ = it[finished].(bool)
 	version, _ := it[schema].(int64)
 	l.Schema = int(version)

@@ -79,6 +79,9 @@ func commit(next *Lease, now string) Write {
 	if next.Checkpoint != "" {
 		w.Set[checkpoint] = next.Checkpoint
 	}
+	if next.ReadUntil != "" {
+		w.Set[readUntil] = next.ReadUntil
+	}
 	if next.State != nil {
 		w.Set[state] = string(document(next.State))
 	} else {

@@ -82,7 +82,7 @@ func New(cfg Config) (*Pipeline, error) {
 
 // Triggers are the ends of batches: what the label of a metric can be.
 func Triggers() []string {
-	return []string{"interval", "bytes", "memory", "partitions", "schema", "stop", "shard_end"}
+	return []string{"interval", "bytes", "memory", "partitions", "schema", "stop", "shard_end", "idle"}
 }
 
 // Reasons are those for which lines are rejected: what the label of a metric can be.

@@ -298,6 +298,10 @@ func TestBatchEnds(t *testing.T) {
 		"never when nothing came": {
 			play: func(l *lab) { time.Sleep(time.Hour); l.give() },
 		},
+		"once an hour while nothing comes": {
+			play: func(l *lab) { l.give(l.record(line)); time.Sleep(150 * time.Minute) },
+			want: "interval idle idle",
+		},
 		"at its bytes": {
 			change: func(c *Config, _ *fakeShard) { c.FlushBytes = 1 << 20 },
 			play: func(l *lab) {

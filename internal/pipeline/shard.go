@@ -16,6 +16,10 @@ const (
 	sampleTime    = 2 * time.Second
 )
 
+// idleInterval is how often a shard to which nothing comes commits that it is read: so that later nobody takes an old
+// position for one behind which records were lost.
+const idleInterval = time.Hour
+
 // shard is one shard's goroutine.
 type shard struct {
 	p       *Pipeline
@@ -29,14 +33,18 @@ type shard struct {
 	batch *batch // nil before the first records
 	last  string // the sequence number of the last record in the batch
 	due   *time.Timer
-	begun bool // a batch has begun in this session
+	idle  *time.Timer
+	until time.Time // what arrived before is in the batch, or committed; zero: not known
+	tip   bool      // the last fetch was all that there was
+	begun bool      // a batch has begun in this session
 }
 
 // Process handles one shard, from the session's first record until the shard ends or is given back. With a
 // *consumer.Session it is a consumer.Config.Process.
 func (p *Pipeline) Process(ctx context.Context, session Shard) error {
-	s := &shard{p: p, session: session, sample: transform.NewDetector(reserved()...), due: time.NewTimer(0)}
+	s := &shard{p: p, session: session, sample: transform.NewDetector(reserved()...), due: time.NewTimer(0), idle: time.NewTimer(idleInterval)}
 	s.due.Stop()
+	defer s.idle.Stop()
 	if err := s.restore(ctx); err != nil {
 		return err
 	}
@@ -47,6 +55,7 @@ func (p *Pipeline) Process(ctx context.Context, session Shard) error {
 	for {
 		select {
 		case fetch := <-session.Fetches():
+			s.tip = fetch.BehindLatest == 0
 			if err := s.take(ctx, fetch.Records); err != nil {
 				return err
 			}
@@ -55,6 +64,10 @@ func (p *Pipeline) Process(ctx context.Context, session Shard) error {
 			}
 		case <-s.due.C:
 			if err := s.expire(ctx); err != nil {
+				return err
+			}
+		case <-s.idle.C:
+			if err := s.refresh(ctx); err != nil {
 				return err
 			}
 		case <-session.Stopping():
@@ -130,6 +143,16 @@ func (s *shard) expire(ctx context.Context) error {
 	return s.commit(ctx, "interval")
 }
 
+// refresh commits that the shard is read to its end, where nothing else was to be committed for long.
+func (s *shard) refresh(ctx context.Context) error {
+	if !s.tip || !s.batch.empty() || len(s.waiting) > 0 {
+		s.idle.Reset(idleInterval)
+		return nil
+	}
+	s.until = time.Now()
+	return s.commit(ctx, "idle")
+}
+
 // settle finds the schema, and takes the records that waited for it. A sample without any record settles nothing: all
 // of it is rejected, which needs no columns, and committed at once.
 func (s *shard) settle(ctx context.Context) error {
@@ -160,7 +183,7 @@ func (s *shard) add(ctx context.Context, records []consumer.Record) error {
 			s.due.Reset(s.wait(&records[i]))
 		}
 		s.batch.add(&records[i])
-		s.last = records[i].SequenceNumber
+		s.last, s.until = records[i].SequenceNumber, records[i].Arrival
 		if trigger := s.batch.full(); trigger != "" {
 			if err := s.commit(ctx, trigger); err != nil {
 				return err
@@ -197,15 +220,16 @@ func (s *shard) commit(ctx context.Context, trigger string) error {
 		}
 	}
 	finished := trigger == "shard_end"
-	if s.batch.empty() && !finished {
+	if s.batch.empty() && !finished && trigger != "idle" {
 		return nil
 	}
 	s.due.Stop()
+	s.idle.Reset(idleInterval)
 	files, err := s.batch.files(ctx)
 	if err != nil {
 		return err
 	}
-	b := consumer.Batch{Checkpoint: s.last, Finished: finished, Files: files, Trigger: trigger}
+	b := consumer.Batch{Checkpoint: s.last, ReadUntil: s.until, Finished: finished, Files: files, Trigger: trigger}
 	if s.schema != nil {
 		b.Schema = s.schema.Version
 	}
