@@ -109,12 +109,12 @@ func (c *Consumer) call(ctx context.Context, call protocol.Call, files []File) (
 		a.Uploads, a.Err = upload(ctx, c.store, call.Commit, files)
 	case protocol.Saving, protocol.Recording:
 		a.Err = c.store.Put(ctx, call.Key, call.Body)
-	case protocol.Committing, protocol.Finishing, protocol.Clearing, protocol.Releasing, protocol.HandingOver:
+	case protocol.Committing, protocol.Finishing, protocol.Clearing, protocol.Rewinding, protocol.Releasing, protocol.HandingOver:
 		_, a.Err = c.table.write(ctx, call.Write)
 	case protocol.Doubting:
 		a.Lease, a.Err = c.table.read(ctx, call.Key)
 	case protocol.Publishing:
-		a.Err = publish(ctx, c.store, call.Commit)
+		a.Err = c.certain(call.Commit.ID, publish(ctx, c.store, call.Commit))
 	case protocol.Forgetting:
 		a.Err = c.store.Delete(ctx, call.Key)
 	}
@@ -141,21 +141,57 @@ func upload(ctx context.Context, store Store, commit *protocol.Commit, files []F
 	return uploads, group.Wait()
 }
 
-// publish makes the files of a commit visible.
+// publish makes the files of a commit visible. The error is protocol.ErrGone where none of them is or can be.
 func publish(ctx context.Context, store Store, commit *protocol.Commit) error {
-	group, ctx := errgroup.WithContext(ctx)
+	errs := make([]error, len(commit.Files))
+	var group errgroup.Group
 	group.SetLimit(filesAtOnce)
 	for i, f := range commit.Files {
 		group.Go(func() error {
-			err := store.Publish(ctx, f.Key, f.Upload, f.ETags, commit.Token(i))
+			errs[i] = store.Publish(ctx, f.Key, f.Upload, f.ETags, commit.Token(i))
 			crash.At("publish-file.after")
-			if errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("the committed upload of %s (%d rows) is gone: somebody aborted it or a lifecycle rule did; the shard stands still until it is decided what to do: %w", f.Key, f.Rows, err)
-			}
-			return err
+			return nil
 		})
 	}
-	return group.Wait()
+	_ = group.Wait() // the errors are of each file
+	gone := 0
+	for i, err := range errs {
+		if errors.Is(err, fs.ErrNotExist) {
+			gone++
+			errs[i] = fmt.Errorf("the committed upload of %s (%d rows) is gone: somebody aborted it, or a lifecycle rule did: %w", commit.Files[i].Key, commit.Files[i].Rows, err)
+		}
+	}
+	err := errors.Join(errs...)
+	switch {
+	case gone == 0:
+		return err
+	case gone == len(errs):
+		return fmt.Errorf("%w: %w", protocol.ErrGone, err)
+	}
+	return fmt.Errorf("%d of the %d files of a commit are lost and the others visible, or about to be: the shard stands still, since to read its records again would double those; remove the visible ones to have them read again: %w", gone, len(errs), err)
+}
+
+// certain takes an error for protocol.ErrGone only when it has been that for a while: a call that completes an upload may
+// still be at work where nobody sees it.
+func (c *Consumer) certain(commit string, err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !errors.Is(err, protocol.ErrGone) {
+		delete(c.gone, commit)
+		return err
+	}
+	since, ok := c.gone[commit]
+	if !ok {
+		since = c.now()
+		c.gone[commit] = since
+	}
+	wait := c.cfg.GiveUpAfter - c.now().Sub(since)
+	if wait > 0 {
+		return fmt.Errorf("in %v the commit is given up, and its records are read again: %w", wait.Round(time.Second), errors.New(err.Error()))
+	}
+	delete(c.gone, commit)
+	c.observe.GaveUp(commit)
+	return err
 }
 
 // retry calls f until it succeeds or the context ends.

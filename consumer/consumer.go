@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,8 +29,9 @@ type Config struct {
 	MaxLeases   int    // 0: no limit
 	Failover    time.Duration
 	Start       Start
-	StatePrefix string   // of the keys of snapshots
-	Prefixes    []string // the literal beginnings of the keys of files: where abandoned uploads are looked for
+	GiveUpAfter time.Duration // how long the committed uploads of a batch must be seen to be lost before its records are read again; 0: 10 minutes
+	StatePrefix string        // of the keys of snapshots
+	Prefixes    []string      // the literal beginnings of the keys of files: where abandoned uploads are looked for
 
 	// Process handles one shard, from the session's first record until it returns: with nil after the batch that is
 	// Finished, or after Stopping was closed and everything taken was committed; with the error of Session.Commit
@@ -73,6 +75,7 @@ type Consumer struct {
 	changing time.Time            // since when shards are about to change hands; zero: they are not
 	free     map[string]time.Time // since when each shard is seen without a holder
 	given    map[string]time.Time // when this worker gave a shard back
+	gone     map[string]time.Time // since when the uploads of a commit are seen to be lost; by its id
 	draining bool
 
 	first firstListing // set before the event loop starts
@@ -86,12 +89,13 @@ type heartbeat struct {
 
 // New makes a consumer.
 func New(cfg Config, clients Clients, store Store) *Consumer {
+	cfg.GiveUpAfter = cmp.Or(cfg.GiveUpAfter, 10*time.Minute)
 	c := &Consumer{
 		cfg: cfg, raw: clients.Kinesis, store: store, table: &table{client: clients.DynamoDB, name: cfg.Table}, now: time.Now,
 		observe: observer{cfg.Observe, cfg.Log}, fatal: make(chan error, 1), relist: make(chan struct{}, 1), leave: make(chan struct{}, 1), nonce: fmt.Sprintf("%016x", rand.Uint64()),
 		names:    protocol.Names{App: cfg.App, Stream: cfg.Stream, StatePrefix: cfg.StatePrefix},
 		sessions: map[string]*Session{}, armed: map[string]bool{}, rows: map[string]*protocol.Lease{}, workers: map[string]heartbeat{},
-		free: map[string]time.Time{}, given: map[string]time.Time{},
+		free: map[string]time.Time{}, given: map[string]time.Time{}, gone: map[string]time.Time{},
 	}
 	if c.observe.Observer == nil {
 		c.observe.Observer = nobody{}

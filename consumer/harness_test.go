@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -274,6 +275,57 @@ func TestALateCommitIsRefused(t *testing.T) {
 		t.Error("the upload of the late commit is gone; whoever was fenced must not abort anything")
 	}
 }
+
+// Uploads that are committed and then aborted by somebody: the batch is given up after a while, and its records are read
+// again; they become visible once, by the same worker or, where the shard was finished, by whoever finds it.
+func TestCommittedUploadsThatSomebodyAborts(t *testing.T) {
+	for name, finished := range map[string]bool{"of a shard that is read": false, "of a finished shard": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, 1)
+			l.feed(100)
+			aborted := 0
+			l.store.fail = func(operation, key string) (bool, error) {
+				if operation == "Publish" && aborted == 0 {
+					aborted++
+					clear(l.store.uploads)
+				}
+				return true, nil
+			}
+			if finished {
+				if _, err := l.k.SplitShard(t.Context(), &kinesis.SplitShardInput{StreamName: aws.String(labStream), ShardToSplit: aws.String(onlyShard),
+					NewStartingHashKey: aws.String("85070591730234615865843651857942052863")}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var gaveUp atomic.Int32
+			w := l.start("one", func(c *Config) {
+				c.Process, c.GiveUpAfter = copyRecords(1000), time.Second // one batch, at the end of the shard or of the worker
+				if !finished {
+					c.Process = copyRecords(1)
+				}
+				c.Observe = givenUp{count: &gaveUp}
+			})
+			l.wait("all is visible", func() bool { return l.visible() == 100 })
+			w.stop()
+			if err := <-w.done; err != nil {
+				t.Fatal(err)
+			}
+			l.exact()
+			if aborted != 1 || gaveUp.Load() != 1 {
+				t.Errorf("uploads were aborted %d times, batches given up %d times; want one each", aborted, gaveUp.Load())
+			}
+		})
+	}
+}
+
+// givenUp counts.
+type givenUp struct {
+	nobody
+	count *atomic.Int32
+}
+
+func (g givenUp) GaveUp(string) { g.count.Add(1) }
 
 // The cleaner aborts uploads of epochs that are over, unless a commit waits to publish them, and no others.
 func TestCleaner(t *testing.T) {

@@ -107,6 +107,8 @@ func (c *Consumer) ended(s *Session, err error) {
 	case errors.Is(err, ErrFenced):
 		c.observe.Lost(s.Shard())
 		c.cfg.Log.Warn("lost a shard to another worker; what was not committed is read again there", "shard", s.Shard())
+	case errors.Is(err, protocol.ErrRewound):
+		c.cfg.Log.Warn("a shard is read again from an earlier position", "shard", s.Shard(), "after", s.hold.Lease().Checkpoint)
 	case c.ctx.Err() != nil: // abandoned at the end of the grace
 	default:
 		c.fail(fmt.Errorf("shard %s: %w", s.Shard(), err))
@@ -271,7 +273,7 @@ func childrenProgressed(rows map[string]*protocol.Lease, parent string) bool {
 	found := false
 	for _, l := range rows {
 		if slices.Contains(l.Parents, parent) {
-			if l.CommitNo == 0 {
+			if !l.Begun() {
 				return false
 			}
 			found = true

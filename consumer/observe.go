@@ -11,6 +11,7 @@ import (
 type Observer interface {
 	Leases(held int)                                     // the number of shards that this worker holds
 	Lost(shard string)                                   // a shard was lost to another worker
+	GaveUp(commit string)                                // its uploads were aborted by others; its records are read again
 	Trimmed(shard, after, before string)                 // records between these were older than the retention, if there were any
 	Lag(shard string, behind time.Duration)              // after every read
 	Committed(shard string, b Batch, took time.Duration) // after a batch became visible
@@ -24,6 +25,7 @@ type nobody struct{}
 
 func (nobody) Leases(int)                             {}
 func (nobody) Lost(string)                            {}
+func (nobody) GaveUp(string)                          {}
 func (nobody) Trimmed(string, string, string)         {}
 func (nobody) Lag(string, time.Duration)              {}
 func (nobody) Committed(string, Batch, time.Duration) {}
@@ -48,6 +50,13 @@ func (o observer) committed(shard string, b Batch, l *protocol.Lease, took time.
 	}
 	o.log.Info("committed", "shard", shard, "commit", l.CommitNo, "trigger", b.Trigger, "files", len(b.Files), "rows", rows,
 		"bytes", size, "checkpoint", l.Checkpoint, "took", took.Round(time.Millisecond))
+}
+
+// GaveUp tells of a commit whose uploads were aborted by others.
+func (o observer) GaveUp(commit string) {
+	o.Observer.GaveUp(commit)
+	o.log.Error("the committed uploads of a batch are lost, and it is given up: its records are read again, if the stream still has them; "+
+		"find out who aborted them, and see that the bucket's rule for incomplete uploads waits for 30 days", "commit", commit)
 }
 
 // Trimmed tells of records that nobody can read any more.

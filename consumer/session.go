@@ -63,7 +63,7 @@ func (s *Session) Stopping() <-chan struct{} { return s.stopping }
 func (s *Session) State(ctx context.Context, warn func(error)) ([][]byte, error) {
 	lease := s.hold.Lease()
 	refs := []*protocol.StateRef{lease.State}
-	if lease.CommitNo == 0 {
+	if !lease.Begun() {
 		refs = nil
 		for _, parent := range lease.Parents {
 			var l *protocol.Lease

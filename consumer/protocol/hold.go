@@ -44,13 +44,14 @@ const (
 	Publishing              // make each file of Call.Commit visible
 	Recording               // put the record of the commit
 	Clearing                // write, conditionally
+	Rewinding               // write, conditionally: the committed uploads are lost
 	Forgetting              // delete the snapshot before; it need not succeed
 	Releasing               // write, conditionally
 	HandingOver             // the same, because another worker has too few shards
 	Over                    // the hold has ended
 )
 
-var steps = [...]string{"read", "upload", "save", "commit", "finish", "look", "publish", "record", "clear", "forget", "release", "hand-over", "over"}
+var steps = [...]string{"read", "upload", "save", "commit", "finish", "look", "publish", "record", "clear", "give-up", "forget", "release", "hand-over", "over"}
 
 func (s Step) String() string { return steps[s] }
 
@@ -58,15 +59,16 @@ func (s Step) String() string { return steps[s] }
 type Call struct {
 	Step   Step
 	Commit *Commit // Uploading, Publishing
-	Write  Write   // Committing, Finishing, Clearing, Releasing, HandingOver
+	Write  Write   // Committing, Finishing, Clearing, Rewinding, Releasing, HandingOver
 	Key    string  // Doubting: of the item; Saving, Recording, Forgetting: of the object
 	Body   []byte  // Saving, Recording
 }
 
 // Answer is what came of a call.
 type Answer struct {
-	// Err is nil when the call was done; ErrRefused when a condition did not hold; any other error when it is not known
-	// whether it was done, or whether it still will be.
+	// Err is nil when the call was done; ErrRefused when a condition did not hold; ErrGone, of Publishing, when it is certain
+	// that none of the files can become visible any more; any other error when it is not known whether the call was done, or
+	// whether it still will be.
 	Err     error
 	Uploads []Upload // Uploading: of the files, in their order
 	Lease   *Lease   // Doubting: the item as it is; nil where there is none
@@ -80,6 +82,12 @@ type Upload struct {
 
 // ErrRefused is the answer to a write whose condition did not hold.
 var ErrRefused = errors.New("the item is not as expected")
+
+// ErrGone is the answer to the publication of uploads that somebody aborted: none of the files is visible, or ever will be.
+var ErrGone = errors.New("the committed uploads are gone")
+
+// ErrRewound tells that the shard is to be read again from an earlier position.
+var ErrRewound = errors.New("a commit was given up, and its records are to be read again")
 
 // ErrFenced tells that another worker holds the shard now. Nothing of the batch is lost: its records are read again by
 // that worker.
@@ -96,13 +104,21 @@ type Hold struct {
 	now   string // of the batch
 	stale string // the key of the snapshot before the last commit; empty: none
 	left  bool   // only finish what a commit left
+	again bool   // the position went back
 	err   error  // how it ended
 }
 
 // NewHold begins with the item as a take or a create gave it. The hold first finishes what the last holder left, and is
 // then Reading.
 func NewHold(l *Lease, names Names) *Hold {
-	h := &Hold{names: names, lease: *l}
+	return newHold(l, names, false)
+}
+
+func newHold(l *Lease, names Names, left bool) *Hold {
+	h := &Hold{names: names, lease: *l, left: left}
+	if c := l.Pending; c != nil {
+		h.replaces(c.Before)
+	}
 	h.settle()
 	return h
 }
@@ -110,9 +126,7 @@ func NewHold(l *Lease, names Names) *Hold {
 // Left makes a hold that only finishes what the commit of a shard left that nobody takes any more. Anybody may do so, also
 // several at once.
 func Left(l *Lease, names Names) *Hold {
-	h := &Hold{names: names, lease: *l, left: true}
-	h.settle()
-	return h
+	return newHold(l, names, true)
 }
 
 // Lease is the shard's item as it was last known to be written. It is not to be changed.
@@ -139,7 +153,7 @@ func (h *Hold) Commit(b Batch) {
 		next.State = &StateRef{Key: h.names.state(&next), SHA256: hex.EncodeToString(sum[:])}
 	}
 	c := &Commit{ID: b.ID, Shard: next.Shard, Epoch: next.Epoch, Number: next.CommitNo, Time: b.Time, After: h.lease.Checkpoint,
-		Checkpoint: next.Checkpoint, Finished: b.Finished, Trigger: b.Trigger, Files: make([]File, len(b.Files))}
+		Checkpoint: next.Checkpoint, Finished: b.Finished, Trigger: b.Trigger, Files: make([]File, len(b.Files)), Before: h.lease.State}
 	for i, f := range b.Files {
 		c.Files[i] = File{Key: f.Prefix + h.names.Object(next.Shard, next.Epoch, next.CommitNo, i, f.Extension), Size: f.Size, Rows: f.Rows}
 	}
@@ -188,6 +202,9 @@ func (h *Hold) Next() Call {
 	case Clearing:
 		// Leaves nothing but the snapshot before.
 		c.Write = clear(&h.lease)
+	case Rewinding:
+		// Leaves a commit without files, which the next holder finishes as any other.
+		c.Write = giveUp(h.next, h.now)
 	case Forgetting:
 		c.Key = h.stale
 	case Releasing, HandingOver:
@@ -226,8 +243,11 @@ func (h *Hold) Done(a Answer) {
 	case Doubting:
 		h.doubt(a)
 	case Publishing:
-		if a.Err == nil {
+		switch {
+		case a.Err == nil:
 			h.step = Recording
+		case errors.Is(a.Err, ErrGone):
+			h.rewind()
 		}
 	case Recording:
 		if a.Err == nil {
@@ -240,6 +260,15 @@ func (h *Hold) Done(a Answer) {
 			h.settle()
 		case errors.Is(a.Err, ErrRefused):
 			h.end(ErrFenced) // a later commit is there, by another
+		}
+	case Rewinding:
+		switch {
+		case a.Err == nil:
+			h.committed()
+		case errors.Is(a.Err, ErrRefused) && h.left: // another was faster
+			h.end(nil)
+		case errors.Is(a.Err, ErrRefused): // or an earlier attempt was applied: who takes the shard again sees it
+			h.end(ErrFenced)
 		}
 	case Forgetting:
 		h.stale = ""
@@ -278,11 +307,31 @@ func (h *Hold) doubt(a Answer) {
 
 // committed goes on when the batch is committed.
 func (h *Hold) committed() {
-	if before := h.lease.State; before != nil && (h.next.State == nil || before.Key != h.next.State.Key) {
+	h.lease, h.next, h.body = *h.next, nil, nil
+	h.replaces(h.lease.Pending.Before)
+	h.settle()
+}
+
+// replaces tells that the last commit has made a snapshot useless: once its files are visible, nothing names it.
+func (h *Hold) replaces(before *StateRef) {
+	h.stale = ""
+	if before != nil && (h.lease.State == nil || h.lease.State.Key != before.Key) {
 		h.stale = before.Key
 	}
-	h.lease, h.next, h.body = *h.next, nil, nil
-	h.settle()
+}
+
+// rewind gives the pending commit up, by another that has no files: the item goes back to what it was before, but for the
+// number of commits.
+func (h *Hold) rewind() {
+	lost, next := h.lease.Pending, h.lease
+	next.CommitNo++
+	next.CommitID = lost.ID + "/given up"
+	next.Checkpoint, next.State, next.Finished = lost.After, lost.Before, false
+	next.Pending = &Commit{
+		ID: next.CommitID, Shard: lost.Shard, Epoch: lost.Epoch, Number: next.CommitNo, Time: lost.Time, After: lost.Checkpoint,
+		Checkpoint: lost.After, Files: []File{}, GivesUp: lost.Number, Before: h.lease.State,
+	}
+	h.next, h.now, h.again, h.step = &next, lost.Time, true, Rewinding
 }
 
 // settle goes on to the first of the steps after a commit that there is something to do for. Recovery begins here, too.
@@ -292,6 +341,8 @@ func (h *Hold) settle() {
 		h.step = Publishing
 	case h.stale != "":
 		h.step = Forgetting // nothing names it now
+	case h.again && !h.left:
+		h.end(ErrRewound)
 	case h.lease.Finished || h.left:
 		h.end(nil)
 	default:

@@ -131,6 +131,10 @@ func TestRecoveryFindsWhatWasCommitted(t *testing.T) {
 		t.Errorf("the list is cleared by %+v", w)
 	}
 	other.Done(Answer{})
+	if got := other.Next(); got.Step != Forgetting || got.Key != "old" {
+		t.Errorf("after the list is cleared comes %+v; want the snapshot before to be forgotten", got)
+	}
+	other.Done(Answer{})
 	if !other.Resting() || other.Lease().Owner != "other" {
 		t.Errorf("after recovery it is at %s with %+v", other.Next().Step, other.Lease())
 	}
@@ -171,6 +175,64 @@ func TestWhatAFinishedShardLeft(t *testing.T) {
 		}
 		if h.Next().Step != Over || h.Err() != nil {
 			t.Errorf("cleared with %v it ends at %s with %v", cleared, h.Next().Step, h.Err())
+		}
+	}
+}
+
+// Uploads that somebody aborted after they were committed: the commit is given up by another, and its records are read
+// again by whoever takes the shard next.
+func TestACommitIsGivenUp(t *testing.T) {
+	for _, left := range []bool{false, true} {
+		h := NewHold(held(), testNames)
+		b := testBatch
+		b.Finished = left
+		h.Commit(b)
+		h.Done(Answer{Uploads: testUploads})
+		h.Done(Answer{})
+		item, ok := h.Next().Write.Apply(Item{leaseKey: testShard, owner: "me", epoch: int64(5), commitNo: int64(3), checkpoint: "30"})
+		if !ok {
+			t.Fatal("the commit is refused")
+		}
+		if h.Done(Answer{}); left {
+			l, err := ParseLease(item)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h = Left(l, testNames)
+		}
+		var steps []string
+		for !h.Resting() {
+			call := h.Next()
+			steps = append(steps, call.Step.String())
+			a := Answer{}
+			switch {
+			case call.Step == Publishing && len(call.Commit.Files) > 0:
+				a.Err = ErrGone
+			case call.Write.Key != "":
+				if item, ok = call.Write.Apply(item); !ok {
+					t.Fatalf("%s is refused", call.Step)
+				}
+			case call.Step == Recording:
+				var c Commit
+				if err := json.Unmarshal(call.Body, &c); err != nil || c.Number != 5 || c.GivesUp != 4 || c.After != "40" || c.Checkpoint != "30" {
+					t.Errorf("the record is %s, %v", call.Body, err)
+				}
+			case call.Step == Forgetting:
+				if !strings.HasSuffix(call.Key, "e5-c4-0.state") {
+					t.Errorf("%s is forgotten; want the snapshot of the commit that was given up", call.Key)
+				}
+			}
+			h.Done(a)
+		}
+		if got, want := strings.Join(steps, " "), "publish give-up publish record clear forget"; got != want {
+			t.Errorf("the steps are %s; want %s", got, want)
+		}
+		if want := error(ErrRewound); left != (h.Err() == nil) || !left && h.Err() != want {
+			t.Errorf("it ends with %v", h.Err())
+		}
+		l, err := ParseLease(item)
+		if err != nil || l.Checkpoint != "30" || l.CommitNo != 5 || l.Finished || l.Pending != nil || l.State == nil || l.State.Key != "old" || l.ReadUntil != "" {
+			t.Errorf("the item is %+v, %v; want the position before", l, err)
 		}
 	}
 }

@@ -24,6 +24,9 @@ type Lease struct {
 	Updated    string    // when it was made, or last committed to; for people: nothing compares it
 }
 
+// Begun tells whether anything of the shard is committed. Where nothing is, it begins with what its parents knew.
+func (l *Lease) Begun() bool { return l.Checkpoint != "" || l.State != nil }
+
 // Commit is what one commit claims: a range of a shard's records, and the files that hold what was made of them. While
 // its files are not visible it stands in the shard's item, and for ever after in an object of its own (Names.Record).
 type Commit struct {
@@ -37,6 +40,9 @@ type Commit struct {
 	Finished   bool   `json:"finished,omitempty"`   // the shard has no more records
 	Trigger    string `json:"trigger,omitempty"`    // why the batch ended
 	Files      []File `json:"files"`
+
+	Before  *StateRef `json:"before,omitempty"`  // the snapshot of After; nil: none
+	GivesUp int64     `json:"givesUp,omitempty"` // the number of a commit whose uploads are lost: After goes back to before it
 }
 
 // File is a file of a commit.

@@ -90,6 +90,18 @@ func commit(next *Lease, now string) Write {
 	return w
 }
 
+// giveUp takes the position back: next is a commit without files.
+func giveUp(next *Lease, now string) Write {
+	w := commit(next, now)
+	w.If = []Condition{{commitNo, next.CommitNo - 1}}
+	w.Remove = append(w.Remove, readUntil) // not known any more
+	delete(w.Set, readUntil)
+	if next.Checkpoint == "" {
+		w.Remove = append(w.Remove, checkpoint)
+	}
+	return w
+}
+
 // clear tells that the files of the last commit are visible. Whoever published them may say so.
 func clear(l *Lease) Write {
 	return Write{Key: l.Shard, If: []Condition{{commitNo, l.CommitNo}}, Remove: []string{pending}}

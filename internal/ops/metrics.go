@@ -28,9 +28,9 @@ type Metrics struct {
 	received, receivedBytes, rows, rejects, flags atomic.Uint64
 	buffered, leases                              atomic.Int64
 
-	rescued, duplicates, files, lost, trimmed prometheus.Counter
-	rejected, anomalies, commits, awsErrors   *counters
-	commitDuration, fileSize                  prometheus.Histogram
+	rescued, duplicates, files, lost, trimmed, givenUp prometheus.Counter
+	rejected, anomalies, commits, awsErrors            *counters
+	commitDuration, fileSize                           prometheus.Histogram
 }
 
 // NewMetrics makes the metrics of one service. What the consumer tells of readiness goes on to health.
@@ -83,6 +83,8 @@ func newMetrics(build Build, health *Health, now func() time.Time) *Metrics {
 		"Files that became visible, of rows and of rejected records.")
 	m.lost = count("sluice_lease_lost_total",
 		"Shards that another process took while this one thought to hold them. Nothing is lost with it; worry when it keeps growing: the process stalls, or reaches DynamoDB too late.")
+	m.givenUp = count("sluice_commits_given_up_total",
+		"Committed batches whose uploads others aborted before they were visible, and whose records are read again. Worry at the first: the bucket has a rule that aborts uploads too soon, or somebody does.")
 	m.trimmed = count("sluice_records_trimmed_total",
 		"Times that records may have grown older than the stream's retention before they were read; the log has the range. Kinesis does not tell how many they were. Worry at the first: lengthen the retention, and find out why nobody read.")
 	m.rejected = newCounters(r, "sluice_records_rejected_total",
@@ -165,6 +167,9 @@ func (m *Metrics) Leases(held int) { m.leases.Store(int64(held)) }
 
 // Lost implements consumer.Observer.
 func (m *Metrics) Lost(string) { m.lost.Inc() }
+
+// GaveUp implements consumer.Observer.
+func (m *Metrics) GaveUp(string) { m.givenUp.Inc() }
 
 // Trimmed implements consumer.Observer.
 func (m *Metrics) Trimmed(string, string, string) { m.trimmed.Inc() }

@@ -64,6 +64,7 @@ func use(m *Metrics, shard string) {
 	m.AWSError("kinesis", "GetRecords", "throttled")
 	m.Leases(1)
 	m.Lost(shard)
+	m.GaveUp("a commit")
 	m.Trimmed(shard, "1", "3")
 	m.Lag(shard, 1500*time.Millisecond)
 	m.Committed(shard, consumer.Batch{Trigger: "interval", Files: []consumer.File{
@@ -90,6 +91,7 @@ func TestScrape(t *testing.T) {
 		{"sluice_buffered_bytes", "gauge", `sluice_buffered_bytes 256`},
 		{"sluice_leases_owned", "gauge", `sluice_leases_owned 1`},
 		{"sluice_lease_lost_total", "counter", `sluice_lease_lost_total 1`},
+		{"sluice_commits_given_up_total", "counter", `sluice_commits_given_up_total 1`},
 		{"sluice_records_trimmed_total", "counter", `sluice_records_trimmed_total 1`},
 		{"sluice_detector_keys", "gauge", `sluice_detector_keys{detector="rate"} 7`},
 		{"sluice_detector_evictions_total", "counter", `sluice_detector_evictions_total{detector="rate"} 5`},

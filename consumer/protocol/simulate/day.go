@@ -108,15 +108,30 @@ func (d *day) event() {
 		d.reshard()
 	case n < 96:
 		d.crash(d.IntN(len(d.processes)))
-	case n < 106:
+	case n < 104:
+		d.abortPending()
+	case n < 114:
 		d.pause(d.processes[d.IntN(len(d.processes))])
-	case n < 150:
+	case n < 158:
 		if len(d.late) > 0 {
 			d.deliver(d.IntN(len(d.late)))
 		}
 	default:
 		if p := d.processes[d.IntN(len(d.processes))]; !p.paused {
 			d.work(p)
+		}
+	}
+}
+
+// abortPending lets somebody abort what a commit waits to publish.
+func (d *day) abortPending() {
+	first := d.IntN(len(d.shards))
+	for i := range d.shards {
+		id := d.shards[(first+i)%len(d.shards)].info.ID
+		if l := d.lease(id); l != nil && l.Pending != nil && d.abort(l.Pending) {
+			d.stats.GivenUp++
+			d.say("somebody aborts the committed uploads of %s, commit %d", id, l.CommitNo)
+			return
 		}
 	}
 }

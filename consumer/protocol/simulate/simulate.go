@@ -6,7 +6,7 @@
 // lost, or applied with their answer lost, or applied later, also after their sender died. Processes crash between any two
 // requests, stand still and come back, also while another process has their name; each new one may cut batches in its own
 // way. Anybody may take a living worker's shard, since who is dead can only be guessed; views of the table are old. Cleaners
-// abort what nobody will publish, and finished shards leave files to be published.
+// abort what nobody will publish, somebody aborts what was to be published, and finished shards leave files.
 //
 // What must hold is looked at from outside (world.go): a row is visible once at most, at any time; an upload that is
 // committed can be published; a snapshot belongs to the position where it is loaded; no shard is committed before its
@@ -52,7 +52,7 @@ func (f *Fault) Error() string { return fmt.Sprintf("seed %d: %s", f.Seed, f.Wha
 
 // Stats counts what happened in a run, to show that it was a bad day.
 type Stats struct {
-	Records, Commits, Takes, Crashes, Pauses, Fenced, Lost, Unanswered, Late, Aborted, Reshards, Left int
+	Records, Commits, Takes, Crashes, Pauses, Fenced, Lost, Unanswered, Late, Aborted, Reshards, Left, GivenUp int
 }
 
 // Add adds up.
@@ -69,6 +69,7 @@ func (s *Stats) Add(o Stats) {
 	s.Aborted += o.Aborted
 	s.Reshards += o.Reshards
 	s.Left += o.Left
+	s.GivenUp += o.GivenUp
 }
 
 // Run makes a run. Its error is a *Fault.

@@ -111,7 +111,7 @@ func (d *day) advance(p *process, id string, sessions map[string]*session) {
 func (d *day) load(id string, s *session) {
 	l := s.hold.Lease()
 	refs := []*protocol.StateRef{l.State}
-	if l.CommitNo == 0 {
+	if !l.Begun() {
 		refs = nil
 		for _, parent := range l.Parents {
 			refs = append(refs, d.lease(parent).State)
@@ -128,6 +128,9 @@ func (d *day) load(id string, s *session) {
 			breached("the snapshot %s of %s is gone", ref.Key, id)
 		}
 		s.state += n
+	}
+	if d.blurred(d.byID[id]) {
+		return
 	}
 	if current := d.lease(id); current.Epoch == l.Epoch && s.state != d.count(d.byID[id], s.read) {
 		breached("the snapshot of %s at %d says %d; there are %d", id, s.read, s.state, d.count(d.byID[id], s.read))
@@ -193,7 +196,7 @@ func (d *day) request(p *process, id string, s *session) {
 		if s.request < requests {
 			n, commit := s.request, c.Commit
 			f, token := commit.Files[n], commit.Token(n)
-			s.fail(d.send(p, what, func() error { d.publish(f.Key, f.Upload, token); return nil }))
+			s.fail(d.send(p, what, func() error { return d.publish(f.Key, f.Upload, token) }))
 		}
 	case protocol.Saving, protocol.Recording:
 		key, body := c.Key, c.Body
@@ -203,7 +206,7 @@ func (d *day) request(p *process, id string, s *session) {
 		s.fail(d.send(p, what, func() error { d.remove(key); return nil }))
 	case protocol.Doubting:
 		s.fail(d.send(p, what, func() error { s.answer.Lease = d.lease(id); return nil }))
-	case protocol.Committing, protocol.Finishing, protocol.Clearing, protocol.Releasing, protocol.HandingOver:
+	case protocol.Committing, protocol.Finishing, protocol.Clearing, protocol.Rewinding, protocol.Releasing, protocol.HandingOver:
 		write := d.mutate(c)
 		s.fail(d.send(p, what, func() error {
 			if !d.write(write) {

@@ -21,7 +21,8 @@ type world struct {
 	uploads map[string]upload // by id
 	objects map[string]object // by key
 	commits []*protocol.Commit
-	made    int // uploads so far
+	made    int             // uploads so far
+	gone    map[string]bool // uploads that a person aborted
 
 	visible map[int]string // the object of each visible record
 }
@@ -34,9 +35,11 @@ type row struct {
 
 // shard is a shard of the stream. Records are numbers that go up through all shards, as sequence numbers do.
 type shard struct {
-	info    protocol.Shard
-	records []int
-	closed  bool
+	info     protocol.Shard
+	records  []int
+	closed   bool
+	finished bool // it was, once: a commit that is given up may take that back
+	torn     bool // its last commit was given up: children may have begun with what was there before
 }
 
 // upload is a file that is not visible.
@@ -57,7 +60,7 @@ type breach string
 
 func newWorld() world {
 	return world{byID: map[string]*shard{}, table: map[string]row{}, uploads: map[string]upload{},
-		objects: map[string]object{}, visible: map[int]string{}}
+		objects: map[string]object{}, visible: map[int]string{}, gone: map[string]bool{}}
 }
 
 func breached(format string, args ...any) { panic(breach(fmt.Sprintf(format, args...))) }
@@ -117,8 +120,10 @@ func (w *world) write(request protocol.Write) bool {
 	if before.lease != nil && before.lease.CommitNo == after.CommitNo {
 		return true
 	}
-	for _, parent := range w.byID[request.Key].info.Parents {
-		if l := w.lease(parent); l == nil || !l.Finished {
+	s := w.byID[request.Key]
+	s.finished = s.finished || after.Finished
+	for _, parent := range s.info.Parents {
+		if !w.byID[parent].finished {
 			breached("%s is read before its parent %s is finished", request.Key, parent)
 		}
 	}
@@ -137,13 +142,16 @@ func (w *world) upload(shard, key, token string, rows []int) (id string) {
 }
 
 // publish makes an upload visible, as sink/s3 does.
-func (w *world) publish(key, id, token string) {
+func (w *world) publish(key, id, token string) error {
 	u, ok := w.uploads[id]
 	if !ok {
+		if w.gone[id] {
+			return protocol.ErrGone
+		}
 		if w.objects[key].token != token {
 			breached("the committed upload of %s is gone", key)
 		}
-		return
+		return nil
 	}
 	if _, taken := w.objects[key]; taken {
 		breached("the object %s is written twice", key)
@@ -159,6 +167,34 @@ func (w *world) publish(key, id, token string) {
 		}
 		w.visible[record] = key
 	}
+	return nil
+}
+
+// abort takes away the uploads of a commit of which nothing is visible, as a lifecycle rule may do, or a person. It tells
+// whether there were any.
+func (w *world) abort(c *protocol.Commit) bool {
+	for _, f := range c.Files {
+		if _, ok := w.uploads[f.Upload]; !ok {
+			return false
+		}
+	}
+	for _, f := range c.Files {
+		delete(w.uploads, f.Upload)
+		w.gone[f.Upload] = true
+	}
+	s := w.byID[c.Shard]
+	s.torn = s.torn || c.Finished
+	return len(c.Files) > 0
+}
+
+// blurred tells whether a shard's snapshots may lack something of its ancestors.
+func (w *world) blurred(s *shard) bool {
+	for _, parent := range s.info.Parents {
+		if p := w.byID[parent]; p.torn || w.blurred(p) {
+			return true
+		}
+	}
+	return false
 }
 
 // put stores a small object.
@@ -188,7 +224,16 @@ func (w *world) check(names protocol.Names) {
 	if len(w.visible) != w.last {
 		breached("%d records are visible, and %d were put", len(w.visible), w.last)
 	}
+	given := map[string]bool{}
 	for _, c := range w.commits {
+		if c.GivesUp > 0 {
+			given[fmt.Sprint(c.Shard, c.GivesUp)] = true
+		}
+	}
+	for _, c := range w.commits {
+		if given[fmt.Sprint(c.Shard, c.Number)] {
+			continue // nothing of it is left
+		}
 		if record := w.objects[names.Record(c)]; !bytes.Equal(record.body, c.Record()) {
 			breached("commit %d of %s has no record, or another one", c.Number, c.Shard)
 		}
