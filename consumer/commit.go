@@ -78,7 +78,7 @@ func (s *Session) drive(ctx context.Context, files []File) error {
 			failure = answer.Err
 		}
 		s.hold.Done(answer)
-		next := s.hold.Next().Step
+		next := s.hold.Step()
 		switch {
 		case next == protocol.Doubting && call.Step != next: // look at once
 		case next > call.Step || s.hold.Resting():

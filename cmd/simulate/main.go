@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -39,6 +40,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 
+	debug.SetGCPercent(400) // many small runs
 	var sum simulate.Stats
 	var first *fault
 	var mu sync.Mutex

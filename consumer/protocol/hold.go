@@ -135,6 +135,9 @@ func (h *Hold) Lease() *Lease { return &h.lease }
 // Err tells how the hold ended: nil after the end of a shard or a release, and while it has not ended.
 func (h *Hold) Err() error { return h.err }
 
+// Step is what is to be done now.
+func (h *Hold) Step() Step { return h.step }
+
 // Resting tells that there is nothing to do until a batch or a release is asked for, or for ever.
 func (h *Hold) Resting() bool { return h.step == Reading || h.step == Over }
 

@@ -68,12 +68,12 @@ func TestStepsOfABatch(t *testing.T) {
 			h := NewHold(held(), testNames)
 			h.Commit(testBatch)
 			for i, a := range test.answers {
-				if got := h.Next().Step; got != a.step {
+				if got := h.Step(); got != a.step {
 					t.Fatalf("call %d is %s; want %s", i, got, a.step)
 				}
 				h.Done(a.a)
 			}
-			if got := h.Next().Step; got != test.end || !h.Resting() || h.Err() != test.err {
+			if got := h.Step(); got != test.end || !h.Resting() || h.Err() != test.err {
 				t.Errorf("it ends at %s with %v; want %s with %v", got, h.Err(), test.end, test.err)
 			}
 			if l := h.Lease(); test.err == nil && (l.CommitNo != 4 || l.Checkpoint != "40" || l.Pending != nil || l.Schema != 2) {
@@ -136,7 +136,7 @@ func TestRecoveryFindsWhatWasCommitted(t *testing.T) {
 	}
 	other.Done(Answer{})
 	if !other.Resting() || other.Lease().Owner != "other" {
-		t.Errorf("after recovery it is at %s with %+v", other.Next().Step, other.Lease())
+		t.Errorf("after recovery it is at %s with %+v", other.Step(), other.Lease())
 	}
 }
 
@@ -146,13 +146,13 @@ func TestTheEndOfAShard(t *testing.T) {
 	h.Commit(Batch{ID: "end", Time: "2026-03-04T05:06:07Z", Finished: true, State: []byte("s")})
 	var steps []string
 	for !h.Resting() {
-		steps = append(steps, h.Next().Step.String())
+		steps = append(steps, h.Step().String())
 		h.Done(Answer{})
 	}
-	if got, want := strings.Join(steps, " "), "upload save finish publish record clear"; got != want || h.Next().Step != Over || h.Err() != nil {
-		t.Errorf("the steps are %s, the end is %s, %v; want %s", got, h.Next().Step, h.Err(), want)
+	if got, want := strings.Join(steps, " "), "upload save finish publish record clear"; got != want || h.Step() != Over || h.Err() != nil {
+		t.Errorf("the steps are %s, the end is %s, %v; want %s", got, h.Step(), h.Err(), want)
 	}
-	if l := NewHold(h.Lease(), testNames); !l.Resting() || l.Next().Step != Over {
+	if l := NewHold(h.Lease(), testNames); !l.Resting() || l.Step() != Over {
 		t.Error("a finished shard is read again")
 	}
 }
@@ -164,7 +164,7 @@ func TestWhatAFinishedShardLeft(t *testing.T) {
 	for _, cleared := range []error{nil, ErrRefused} {
 		h := Left(l, testNames)
 		for _, want := range []Step{Publishing, Recording, Clearing} {
-			if got := h.Next().Step; got != want {
+			if got := h.Step(); got != want {
 				t.Fatalf("at %s; want %s", got, want)
 			}
 			a := Answer{}
@@ -173,8 +173,8 @@ func TestWhatAFinishedShardLeft(t *testing.T) {
 			}
 			h.Done(a)
 		}
-		if h.Next().Step != Over || h.Err() != nil {
-			t.Errorf("cleared with %v it ends at %s with %v", cleared, h.Next().Step, h.Err())
+		if h.Step() != Over || h.Err() != nil {
+			t.Errorf("cleared with %v it ends at %s with %v", cleared, h.Step(), h.Err())
 		}
 	}
 }
@@ -242,12 +242,12 @@ func TestRelease(t *testing.T) {
 		h := NewHold(held(), testNames)
 		h.Release(true)
 		h.Done(Answer{Err: errUnknown})
-		if got := h.Next().Step; got != HandingOver {
+		if got := h.Step(); got != HandingOver {
 			t.Fatalf("after a lost answer it is at %s", got)
 		}
 		h.Done(Answer{Err: answer})
-		if h.Next().Step != Over || h.Err() != nil {
-			t.Errorf("answered by %v it ends at %s with %v", answer, h.Next().Step, h.Err())
+		if h.Step() != Over || h.Err() != nil {
+			t.Errorf("answered by %v it ends at %s with %v", answer, h.Step(), h.Err())
 		}
 	}
 }

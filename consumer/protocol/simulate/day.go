@@ -276,19 +276,24 @@ func (d *day) finish(p *process, alive map[string]*process) {
 	}
 	for _, id := range slices.Sorted(maps.Keys(p.sessions)) {
 		for range 10 {
-			if p.sessions[id] != nil {
+			if s := p.sessions[id]; s != nil && !d.idle(id, s) {
 				d.advance(p, id, p.sessions)
 			}
 		}
 	}
 }
 
+// idle tells whether a session has nothing to do.
+func (d *day) idle(id string, s *session) bool {
+	return s.call == nil && s.hold.Step() == protocol.Reading && s.read >= 0 && len(s.batch) == 0 && !s.flush &&
+		len(d.byID[id].after(s.read)) == 0 && !d.byID[id].closed
+}
+
 // atRest tells whether everything was read and nothing waits.
 func (d *day) atRest() bool {
 	for _, p := range d.processes {
 		for id, s := range p.sessions {
-			if s.call != nil || !s.hold.Resting() || s.hold.Next().Step == protocol.Over || len(s.batch) > 0 ||
-				len(d.byID[id].after(s.read)) > 0 || d.byID[id].closed {
+			if !d.idle(id, s) {
 				return false
 			}
 		}

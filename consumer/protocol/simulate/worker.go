@@ -87,7 +87,7 @@ func (d *day) advance(p *process, id string, sessions map[string]*session) {
 	switch {
 	case s.call != nil:
 		d.request(p, id, s)
-	case s.hold.Next().Step == protocol.Over:
+	case s.hold.Step() == protocol.Over:
 		if errors.Is(s.hold.Err(), protocol.ErrFenced) {
 			d.stats.Fenced++
 		}
@@ -139,6 +139,7 @@ func (d *day) load(id string, s *session) {
 
 // read reads on, commits, or gives the shard back.
 func (d *day) read(p *process, s *shard, session *session) {
+	session.flush = session.flush || d.faulty && d.IntN(40) == 0
 	fresh := s.after(session.read)
 	end := s.closed && len(fresh) == 0
 	switch {
