@@ -9,8 +9,13 @@ import (
 	"testing"
 )
 
-// seeds is how many runs the tests make.
-const seeds = 20_000
+// seeds is how many runs the tests make at most; with -short, for the race detector, fewer.
+func seeds() int {
+	if testing.Short() {
+		return 2_000
+	}
+	return 20_000
+}
 
 // each makes runs with the seeds from 1 on, until f says that it has seen enough.
 func each(mutation Mutation, f func(Stats, error) (enough bool)) {
@@ -22,7 +27,7 @@ func each(mutation Mutation, f func(Stats, error) (enough bool)) {
 		group.Go(func() {
 			for !done.Load() {
 				seed := next.Add(1)
-				if seed > seeds {
+				if seed > uint64(seeds()) {
 					return
 				}
 				stats, err := Run(Options{Seed: seed, Mutation: mutation})
@@ -52,8 +57,8 @@ func TestEveryRecordIsVisibleExactlyOnce(t *testing.T) {
 		"commits": sum.Commits, "takes": sum.Takes, "crashes": sum.Crashes, "pauses": sum.Pauses, "fenced": sum.Fenced, "lost": sum.Lost,
 		"unanswered": sum.Unanswered, "late": sum.Late, "aborted": sum.Aborted, "reshards": sum.Reshards, "left": sum.Left, "given up": sum.GivenUp,
 	} {
-		if n < seeds/20 && !t.Failed() {
-			t.Errorf("%s: only %d in %d runs", what, n, seeds)
+		if n < seeds()/20 && !t.Failed() {
+			t.Errorf("%s: only %d in %d runs", what, n, seeds())
 		}
 	}
 }
