@@ -71,7 +71,8 @@ type Consumer struct {
 	listed   []protocol.Shard
 	rows     map[string]*protocol.Lease
 	workers  map[string]heartbeat
-	looked   time.Time            // at the table, the last time that this succeeded
+	looked   time.Time // at the table, the last time that this succeeded
+	lookTook time.Duration
 	changing time.Time            // since when shards are about to change hands; zero: they are not
 	free     map[string]time.Time // since when each shard is seen without a holder
 	given    map[string]time.Time // when this worker gave a shard back
@@ -288,6 +289,9 @@ func (c *Consumer) beat(ctx context.Context) error {
 	row := workerRow{ID: c.cfg.Worker, Nonce: c.nonce, Draining: c.draining}
 	held := len(c.sessions)
 	c.mu.Unlock()
+	// One that hangs must not keep the next from being in time.
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Failover/3)
+	defer cancel()
 	err := c.table.beat(ctx, row, "", held, c.now())
 	if errors.Is(err, protocol.ErrRefused) {
 		return errDuplicateWorker
@@ -297,6 +301,7 @@ func (c *Consumer) beat(ctx context.Context) error {
 
 // look refreshes this worker's view of the table, publishes what the dead left, and hands over what is too much.
 func (c *Consumer) look(ctx context.Context) error {
+	begun := c.now()
 	rows, workers, err := c.table.scan(ctx)
 	if err != nil {
 		return err
@@ -311,7 +316,7 @@ func (c *Consumer) look(ctx context.Context) error {
 			beats[id] = heartbeat{row, old.moved}
 		}
 	}
-	c.rows, c.workers, c.looked = rows, beats, now
+	c.rows, c.workers, c.looked, c.lookTook = rows, beats, now, now.Sub(begun)
 	v := c.view()
 	switch {
 	case !v.changing():
@@ -378,7 +383,9 @@ func (c *Consumer) publishLeft(ctx context.Context, v *view) error {
 
 // watching tells whether this worker has seen what the others do of late. Who has not looked for a while cannot tell that
 // they are dead: after an outage of the table, all get a failover time to show that they live. The caller holds mu.
-func (c *Consumer) watching() bool { return c.now().Sub(c.looked) < c.cfg.Failover/2 }
+func (c *Consumer) watching() bool {
+	return c.now().Sub(c.looked) < max(c.cfg.Failover/2, 2*(c.usualLook()+c.lookTook)) // to read a large table takes its time
+}
 
 // dead looks once more whether a worker's heart has stood still, right before a shard is taken from it.
 func (c *Consumer) dead(ctx context.Context, worker string) (bool, error) {

@@ -134,7 +134,9 @@ func TestAFencedWorkerDropsItsBatch(t *testing.T) {
 func TestAnOutageOfTheTableMovesNoShard(t *testing.T) {
 	l := newLab(t, 4)
 	l.feed(200)
-	a, b := l.start("a", every), l.start("b", every)
+	const failover = 2 * time.Second
+	slow := func(c *Config) { c.Failover = failover }
+	a, b := l.start("a", every, slow), l.start("b", every, slow)
 	l.wait("both have their share", func() bool { return a.holds() == 2 && b.holds() == 2 })
 	l.wait("all is visible", func() bool { return l.visible() == 200 })
 	before := l.owners()
@@ -143,7 +145,7 @@ func TestAnOutageOfTheTableMovesNoShard(t *testing.T) {
 	}
 	l.feed(200)
 	outage := time.Now()
-	l.wait("the outage has lasted for five failover times", func() bool { return time.Since(outage) > 5*time.Second })
+	l.wait("the outage has lasted for three failover times", func() bool { return time.Since(outage) > 3*failover })
 	if n := l.visible(); n != 200 {
 		t.Errorf("%d records are visible during the outage; 200 can be", n)
 	}

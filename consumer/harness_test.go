@@ -3,6 +3,7 @@ package consumer
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
@@ -186,7 +188,7 @@ func TestHangingCallsDoNotHoldUpTheEnd(t *testing.T) {
 	l.feed(100)
 	cfg := Config{Stream: labStream, App: "app", Table: "leases", CreateTable: true, Worker: "one", Failover: time.Second, StatePrefix: "_state/",
 		Log: slog.New(slog.DiscardHandler), Process: copyRecords(1)}
-	c := New(cfg, Clients{l.k, l.d}, l.store)
+	c := New(cfg, NewClients(l.aws), l.store)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx, 2*time.Second) }()
@@ -214,6 +216,30 @@ const (
 // wrote tells whether a request is one of these writes.
 func wrote(mark string) func(body []byte) bool {
 	return func(body []byte) bool { return bytes.Contains(body, []byte(mark)) }
+}
+
+// A call of the table that hangs is made again over another connection, and not given up.
+func TestACallThatHangsIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, 1)
+	leases := &table{name: "leases", client: dynamodb.NewFromConfig(l.aws, func(o *dynamodb.Options) { o.HTTPClient = impatient{o.HTTPClient, 200 * time.Millisecond} })}
+	if err := leases.ensure(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	l.server.Inject(kcltest.Fault{Operation: "UpdateItem", Delay: time.Hour, Count: 2})
+	if body, err := leases.once(t.Context(), "_document", "text"); err != nil || body != "text" {
+		t.Errorf("got %q, %v", body, err)
+	}
+	if n := l.server.Calls("UpdateItem"); n != 3 {
+		t.Errorf("%d calls; want 3", n)
+	}
+	// Who gives up is not kept.
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	l.server.Inject(kcltest.Fault{Operation: "GetItem", Delay: time.Hour, Count: -1})
+	if _, err := leases.agreed(ctx, "_document"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the caller's own end gives %v", err)
+	}
 }
 
 // TestEveryWriteOfACommit makes the two writes of commits to the table fail in every way.
