@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/sluice-etl/sluice/internal/e2e/check"
+	"github.com/sluice-etl/sluice/internal/e2e/process"
 )
 
 const (
@@ -44,11 +45,11 @@ type summary struct {
 }
 
 // summarise reads the summary of a process that ended, strictly: every field must be there, and be of the documented type.
-func summarise(t *testing.T, p *process) summary {
+func summarise(t *testing.T, p *process.Process) summary {
 	t.Helper()
 	var s summary
 	var members map[string]json.RawMessage
-	line := p.lastLine()
+	line := p.LastLine()
 	if err := errors.Join(json.Unmarshal(line, &s), json.Unmarshal(line, &members)); err != nil {
 		t.Fatalf("the last line of standard output is no summary: %v: %s", err, line)
 	}
@@ -116,7 +117,7 @@ func TestLocal(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	p := start(t, "sluice-local", "sluice-local", nil, "--duration", "20s", "--dir", dir, "--seed", "1", "--json", "--http", address(t))
-	p.wait(t, 60*time.Second)
+	wait(t, p, 60*time.Second)
 	s := summarise(t, p)
 	if len(s.TopAnomalies) == 0 || s.TopAnomalies[0].Key != abnormal {
 		t.Errorf("the top anomalies are %+v; want %s first", s.TopAnomalies, abnormal)
@@ -279,10 +280,10 @@ func TestKill(t *testing.T) {
 		before := ledgerSize(t, dir)
 		p := start(t, fmt.Sprintf("run %d", n), "sluice-local", often(), "--duration", "0", "--dir", dir, "--rate", "10", "--http", address(t))
 		time.Sleep(time.Duration(random.Int64N(int64(4 * time.Second))))
-		if p.ended() {
-			t.Fatalf("run %d ended by itself: %v", n, p.err)
+		if p.Ended() {
+			t.Fatalf("run %d ended by itself: %s", n, p.State())
 		}
-		p.kill()
+		p.Kill()
 		if ledgerSize(t, dir) > before {
 			grown++
 		}
@@ -291,7 +292,7 @@ func TestKill(t *testing.T) {
 		t.Errorf("only %d of %d runs came so far as to have a record acknowledged: the moments hit nothing", grown, kills)
 	}
 	p := start(t, "the last run", "sluice-local", often(), "--duration", "3s", "--dir", dir, "--rate", "10", "--json", "--http", address(t))
-	p.wait(t, 60*time.Second)
+	wait(t, p, 60*time.Second)
 	s := summarise(t, p)
 	ledger := readLedger(t, dir)
 	if ledger.Torn > kills {
@@ -321,11 +322,11 @@ func TestTerm(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	p := start(t, "sluice-local", "sluice-local", nil, "--duration", "0", "--dir", dir, "--rate", "10", "--json", "--http", address(t))
-	eventually(t, 30*time.Second, "3,000 lines in the ledger", []*process{p}, func() bool {
+	eventually(t, 30*time.Second, "3,000 lines in the ledger", []*process.Process{p}, func() bool {
 		text, err := os.ReadFile(filepath.Join(dir, "ledger.jsonl"))
 		return err == nil && bytes.Count(text, []byte("\n")) >= 3000
 	})
-	p.terminate(t)
+	terminate(t, p)
 	exact(t, localOutput(summarise(t, p).DataDir), readLedger(t, dir))
 }
 
@@ -344,7 +345,7 @@ func TestRate(t *testing.T) {
 	dir, http := t.TempDir(), address(t)
 	p := start(t, "sluice-local", "sluice-local", nil, "--rate", "100", "--duration", duration.String(), "--dir", dir, "--seed", "1", "--json", "--http", http)
 	lag, samples := worstLag(t, p, http, duration)
-	p.wait(t, time.Minute)
+	wait(t, p, time.Minute)
 	ledger := readLedger(t, dir)
 	rate := float64(ledger.Len()) / duration.Seconds()
 	t.Logf("%.0f records a second, lag at most %.2f s in %d samples", rate, lag, samples)
@@ -358,11 +359,11 @@ func TestRate(t *testing.T) {
 }
 
 // worstLag reads the lag twice a second until the process ends.
-func worstLag(t *testing.T, p *process, http string, duration time.Duration) (worst float64, samples int) {
+func worstLag(t *testing.T, p *process.Process, http string, duration time.Duration) (worst float64, samples int) {
 	t.Helper()
 	deadline := time.Now().Add(duration + time.Minute)
-	for !p.ended() && time.Now().Before(deadline) {
-		values, err := metric(context.Background(), http, "sluice_lag_seconds")
+	for !p.Ended() && time.Now().Before(deadline) {
+		values, err := process.Metric(context.Background(), http, "sluice_lag_seconds")
 		if err == nil && len(values) > 0 { // it is not there before the first record, and after the end
 			worst = max(worst, slices.Max(values))
 			samples++

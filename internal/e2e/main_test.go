@@ -1,14 +1,17 @@
 package e2e
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/sluice-etl/sluice/internal/e2e/process"
+	"github.com/sluice-etl/sluice/internal/e2e/world"
 )
 
 // binaries is the folder of the commands under test.
@@ -27,18 +30,12 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binaries = dir
-	for _, c := range []struct{ folder, work, target string }{
-		{"../..", "off", "./cmd/sluice"}, // as the image is built
-		{"../..", "", "./cmd/sluice-local"},
-		{".", "off", "./cmd/s3server"},
-	} {
-		build := exec.Command("go", "build", "-o", dir+string(filepath.Separator), c.target)
-		build.Dir = c.folder
-		build.Env = append(os.Environ(), "GOWORK="+c.work)
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "go build %s: %v\n%s", c.target, err, out)
-			return 1
-		}
+	commands := append(world.Commands("../.."),
+		process.Command{Folder: "../..", Work: "off", Target: "./cmd/sluice"}, // as the image is built
+		process.Command{Folder: "../..", Target: "./cmd/sluice-local"})
+	if err := process.Build(context.Background(), dir, commands...); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
 	return m.Run()
 }
@@ -55,4 +52,56 @@ func seed(t *testing.T) uint64 {
 	}
 	t.Logf("run again with SLUICE_E2E_SEED=%d", s)
 	return s
+}
+
+// start runs a command of the folder binaries. It is killed when the test ends, and its output is shown if the test failed.
+func start(t *testing.T, name, command string, environment []string, args ...string) *process.Process {
+	t.Helper()
+	p, err := process.Start(process.Spec{Name: name, Path: filepath.Join(binaries, command), Args: args, Env: environment, Home: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.Kill()
+		if t.Failed() {
+			t.Logf("%s (%s)\n--- standard output ends:\n%s\n--- standard error ends:\n%s", name, p.State(), p.Stdout.String(), p.Stderr.String())
+		}
+	})
+	return p
+}
+
+// wait fails the test unless the process ends in time with status 0.
+func wait(t *testing.T, p *process.Process, limit time.Duration) {
+	t.Helper()
+	if err := p.Wait(limit); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// terminate sends SIGTERM, and fails the test unless the process ends with status 0 within the documented 20 s.
+func terminate(t *testing.T, p *process.Process) {
+	t.Helper()
+	took, err := p.Terminate(20 * time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s ended %v after SIGTERM", p.Name, took.Round(time.Millisecond))
+}
+
+// address is a free address on the loopback.
+func address(t *testing.T) string {
+	t.Helper()
+	address, err := process.Address()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return address
+}
+
+// eventually asks until done says true, and fails the test at the limit, or when a process that is needed has ended.
+func eventually(t *testing.T, limit time.Duration, what string, needed []*process.Process, done func() bool) {
+	t.Helper()
+	if err := process.Await(t.Context(), limit, what, needed, func() (bool, error) { return done(), nil }); err != nil {
+		t.Fatal(err)
+	}
 }

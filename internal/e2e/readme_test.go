@@ -2,17 +2,18 @@ package e2e
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/sluice-etl/sluice/internal/e2e/check"
+	"github.com/sluice-etl/sluice/internal/e2e/process"
+	"github.com/sluice-etl/sluice/internal/e2e/world"
 )
 
 // TestReadme types the README's commands for AWS into a shell, with endpoints in the environment that lead elsewhere.
@@ -28,13 +29,13 @@ func TestReadme(t *testing.T) {
 		t.Fatalf("the README's commands for AWS are not found, or not those that this test expects:\n%s", script)
 	}
 	w := newWorld(ctx, t)
-	p := &producer{client: w.kinesis, stream: stream, ledger: &check.Ledger{}, random: rand.New(rand.NewPCG(seed(t), 1))}
-	records := make([]record, batchSize)
+	p, ledger := newProducer(t, w)
+	records := make([]world.Record, world.BatchSize)
 	for i := range records {
 		payload := fmt.Appendf(nil, `{"sourceIp":"10.0.%d.%d","amount":%d}`, i%7, i%100, i)
-		records[i] = record{key: fmt.Sprint(i), data: payload, payloads: [][]byte{payload}}
+		records[i] = world.Record{Key: fmt.Sprint(i), Data: payload, Payloads: [][]byte{payload}}
 	}
-	p.put(ctx, t, records)
+	put(t, p, records)
 
 	folder := t.TempDir() // go build would leave the binary in the project
 	if err := os.Symlink(filepath.Join(binaries, "sluice"), filepath.Join(folder, "sluice")); err != nil {
@@ -42,14 +43,13 @@ func TestReadme(t *testing.T) {
 	}
 	shell := exec.Command("sh", "-ec", strings.Replace(script, "./sluice run\n", "exec ./sluice run\n", 1))
 	shell.Dir = folder
-	shell.Env = append(os.Environ(), "AWS_REGION="+region, "AWS_ACCESS_KEY_ID="+accessKey, "AWS_SECRET_ACCESS_KEY="+secretKey,
-		"AWS_ENDPOINT_URL_KINESIS="+w.kinesisURL, "AWS_ENDPOINT_URL_DYNAMODB="+w.dynamoURL, "AWS_ENDPOINT_URL_S3="+w.s3URL, "SLUICE_FLUSH_INTERVAL=1s")
+	shell.Env = slices.Concat(os.Environ(), world.Environment(w.KinesisURL, w.DynamoURL, w.S3URL), []string{"SLUICE_FLUSH_INTERVAL=1s"})
 	// The README promises this address.
 	if answer, err := http.Get("http://127.0.0.1:9464/healthz"); err == nil {
 		answer.Body.Close()
 		shell.Env = append(shell.Env, "SLUICE_HTTP_ADDR="+address(t)) // somebody else has it on this machine
 	}
-	var out tail
+	var out process.Tail
 	shell.Stdout, shell.Stderr = &out, &out
 	if err := shell.Start(); err != nil {
 		t.Fatal(err)
@@ -62,8 +62,8 @@ func TestReadme(t *testing.T) {
 			t.Log(out.String())
 		}
 	})
-	visible := counter{}
-	for deadline := time.Now().Add(time.Minute); visible.count(t, w.dir) < int64(p.ledger.Len()); time.Sleep(100 * time.Millisecond) {
+	visible := world.Visible{}
+	for deadline := time.Now().Add(time.Minute); visibleRows(t, visible, w) < int64(ledger.Len()); time.Sleep(100 * time.Millisecond) {
 		select {
 		case err := <-ended:
 			t.Fatalf("the commands ended: %v", err)
@@ -79,5 +79,5 @@ func TestReadme(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(fmt.Errorf("after SIGTERM: %w", err))
 	}
-	exact(t, w.output(), p.ledger)
+	exact(t, output(w), ledger)
 }

@@ -17,8 +17,8 @@ func TestSummary(t *testing.T) {
 		time.Sleep(left)
 	}
 	p := start(t, "sluice-local", "sluice-local", nil, "--duration", "12s", "--dir", t.TempDir(), "--seed", "1", "--http", address(t))
-	p.wait(t, 60*time.Second)
-	text := p.stdout.String()
+	wait(t, p, 60*time.Second)
+	text := p.Stdout.String()
 	for _, part := range []string{"1212 records came: 1212 rows and 0 rejects", "  " + abnormal + " "} {
 		if !strings.Contains(text, part) {
 			t.Errorf("the summary lacks %q:\n%s", part, text)

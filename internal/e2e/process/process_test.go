@@ -1,0 +1,63 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestParseMetric(t *testing.T) {
+	text := "# HELP a_total x\na_total{shard=\"1\"} 5\na_total{shard=\"2\"} 1.5e+01 1700000000\na_total_b 3\na 4\n"
+	for name, want := range map[string]string{"a_total": "[5 15]", "a": "[4]", "b": "[]"} {
+		values, err := parseMetric(strings.NewReader(text), name)
+		if got := fmt.Sprint(values); err != nil || got != want {
+			t.Errorf("%s: %s, %v; want %s", name, got, err, want)
+		}
+	}
+}
+
+func TestProcess(t *testing.T) {
+	p, err := Start(Spec{Name: "shell", Path: "/bin/sh", Args: []string{"-c", `echo "$A"; trap 'exit 0' TERM; while read line; do :; done`}, Env: []string{"A=b"}, Home: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Kill)
+	if err := Await(t.Context(), time.Minute, "the shell speaks", []*Process{p}, func() (bool, error) { return p.Stdout.String() == "b\n", nil }); err != nil {
+		t.Fatal(err)
+	}
+	if p.Ended() || p.State() != "running" {
+		t.Errorf("it ended: %s", p.State())
+	}
+	if took, err := p.Terminate(time.Minute); err != nil || took <= 0 {
+		t.Errorf("%v, %v", took, err)
+	}
+	if p.Status() != 0 || p.Err() != nil {
+		t.Errorf("%s", p.State())
+	}
+	if err := p.Signal(syscall.SIGTERM); err == nil {
+		t.Error("a signal reaches a process that has ended")
+	}
+	if err := Await(t.Context(), time.Minute, "more", []*Process{p}, func() (bool, error) { return false, nil }); err == nil || !strings.Contains(err.Error(), "shell ended") {
+		t.Errorf("awaiting something of a process that has ended: %v", err)
+	}
+}
+
+func TestAwaitFails(t *testing.T) {
+	never := func() (bool, error) { return false, nil }
+	if err := Await(t.Context(), time.Millisecond, "it", nil, never); err == nil || err.Error() != "it: not within 1ms" {
+		t.Error(err)
+	}
+	broken := errors.New("broken")
+	if err := Await(t.Context(), time.Minute, "it", nil, func() (bool, error) { return false, broken }); !errors.Is(err, broken) {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := Await(ctx, time.Minute, "it", nil, never); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
