@@ -38,6 +38,7 @@ type audit struct {
 //   - each entry of the ledger is in exactly one row or reject, and whatever else the stream holds in at most one;
 //   - a payload that is a record is a row with its values, every other one is a reject with its bytes;
 //   - each object is below the prefix that its rows' arrival gives, and holds rows of one shard in their order;
+//   - what arrived did so after it was put and before that was acknowledged, where the ledger says when;
 //   - the commits of a shard follow one another: each number belongs to one epoch, and each begins after the one before it ended;
 //   - there is no foreign object;
 //   - the records of a partition key were acknowledged in the order of their sequence numbers.
@@ -139,11 +140,12 @@ func (a *audit) rows(o object, read Rows) error {
 			a.wrong.add("%s: row %d arrived %s and belongs to %s", o.key, count, arrival.Format(time.RFC3339Nano), want)
 		}
 		if entry, ok := a.mark(o, id); ok {
+			a.arrival(o, entry, arrival)
 			payload := a.ledger.Payload(entry)
 			differ := func(format string, args ...any) {
 				a.wrong.add("%s: row %d (%s sub %d): %s", o.key, count, seq, sub, fmt.Sprintf(format, args...))
 			}
-			if !isRecord(payload) {
+			if !isRecord(payload) || a.ledger.entries[entry].rejected {
 				differ("a row of what is no record: %s", clip(fmt.Sprintf("%q", payload)))
 			} else {
 				compareValues(row, payload, differ)
@@ -196,6 +198,7 @@ func (a *audit) rejects(o object) error {
 			a.wrong.add("%s: line %d arrived %s and belongs to %s", o.key, count, r.arrival().UTC().Format(time.RFC3339Nano), want)
 		}
 		if entry, ok := a.mark(o, id); ok {
+			a.arrival(o, entry, r.arrival())
 			payload := a.ledger.Payload(entry)
 			if isRecord(payload) {
 				a.wrong.add("%s: line %d (%s: %s) rejects a record: %s", o.key, count, r.Code, r.Message, clip(string(payload)))
@@ -215,7 +218,7 @@ func (a *audit) rejects(o object) error {
 
 // identify reads the identity of a row or reject; it must be of the object's shard and commit.
 func (a *audit) identify(o object, shard, seq string, sub int32) (identity, bool) {
-	number, err := shardNumber(shard)
+	number, err := ShardNumber(shard)
 	if err == nil && number != o.shard {
 		err = fmt.Errorf("holds a record of %s", shard)
 	}
@@ -234,6 +237,14 @@ func (a *audit) identify(o object, shard, seq string, sub int32) (identity, bool
 	}
 	a.within(o.key, id.position)
 	return id, true
+}
+
+// arrival holds the time at which a record arrived, which gives its partition, against what the producer knows of it.
+func (a *audit) arrival(o object, entry int, at time.Time) {
+	if e := &a.ledger.entries[entry]; !e.arrived(at) {
+		a.wrong.add("%s: a record that was put between %s and %s has arrived at %s", o.key,
+			time.UnixMilli(e.put).UTC().Format(time.RFC3339Nano), time.UnixMilli(e.acked).UTC().Format(time.RFC3339Nano), at.UTC().Format(time.RFC3339Nano))
+	}
 }
 
 // mark notes that a record is visible, and finds its entry, if it was acknowledged.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 )
 
 // Entry is one line of a ledger, as JSON: a payload that the stream acknowledged. A Kinesis record that holds several
@@ -22,6 +23,12 @@ type Entry struct {
 	SHA256 string `json:"sha256"`        // of the payload's bytes, in hexadecimal
 	Key    string `json:"key,omitempty"` // partition key; order is checked where there is one
 	Data   []byte `json:"data"`          // the payload
+
+	// When it was put and when that was acknowledged, in milliseconds since 1970; it arrived in between. 0: not known.
+	Put   int64 `json:"put,omitempty"`
+	Acked int64 `json:"acked,omitempty"`
+
+	Rejected bool `json:"rejected,omitempty"` // the producer says that it must become a reject
 }
 
 // NewEntry makes the entry of a payload.
@@ -31,7 +38,7 @@ func NewEntry(shard, seq string, sub int32, key string, payload []byte) Entry {
 }
 
 // Ledger is the list of acknowledged payloads, in the order in which they were acknowledged. It keeps about 150 bytes
-// for each beside its payload. It is read once and not changed after, so several goroutines may use it.
+// for each beside its payload. It is made once and not changed after, so several goroutines may use it.
 type Ledger struct {
 	Torn int // lines that a killed producer left unfinished
 
@@ -44,8 +51,15 @@ type Ledger struct {
 
 type entry struct {
 	identity
-	key   int32
-	start int64 // in data; the end is the start of the next one
+	key        int32
+	start      int64 // in data; the end is the start of the next one
+	put, acked int64
+	rejected   bool
+}
+
+// arrived tells whether the entry can have arrived at a time.
+func (e *entry) arrived(at time.Time) bool {
+	return (e.put == 0 || at.UnixMilli() >= e.put) && (e.acked == 0 || at.UnixMilli() <= e.acked)
 }
 
 // none is the key of an entry without one.
@@ -135,7 +149,7 @@ func (l *Ledger) Add(e Entry) error {
 		key = l.keys.number(e.Key)
 	}
 	l.index[id] = int32(len(l.entries))
-	l.entries = append(l.entries, entry{identity: id, key: key, start: int64(len(l.data))})
+	l.entries = append(l.entries, entry{identity: id, key: key, start: int64(len(l.data)), put: e.Put, acked: e.Acked, rejected: e.Rejected})
 	l.data = append(l.data, e.Data...)
 	return nil
 }

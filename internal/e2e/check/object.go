@@ -21,6 +21,9 @@ type Output struct {
 	StatePrefix string // of detector snapshots; anything may lie below it
 }
 
+// Partition is the prefix that rows which arrived at a time belong to.
+func (o Output) Partition(at time.Time) string { return render(o.Prefix, at, "") }
+
 // object is a visible object whose name was understood.
 type object struct {
 	key    string // path below the bucket, with slashes
@@ -125,8 +128,8 @@ func render(expression string, at time.Time, errorType string) string {
 	})
 }
 
-// shardNumber is the number in a shard's id.
-func shardNumber(id string) (int64, error) {
+// ShardNumber is the number in a shard's id.
+func ShardNumber(id string) (int64, error) {
 	digits, ok := strings.CutPrefix(id, "shardId-")
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if !ok || err != nil {

@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -60,6 +61,8 @@ type Spec struct {
 	Args []string //
 	Env  []string // all that it has but PATH, HOME and TMPDIR
 	Home string   // its HOME: a folder without settings of anybody's
+
+	Log io.Writer // if set, gets all of standard error, of which the process keeps the end
 }
 
 // Start starts a command. Its environment has nothing of this process's but what any command needs. Its standard input
@@ -69,6 +72,9 @@ func Start(s Spec) (*Process, error) {
 	p.cmd = exec.Command(s.Path, s.Args...)
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.Home, "TMPDIR=" + os.TempDir()}, s.Env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.Stdout, &p.Stderr
+	if s.Log != nil {
+		p.cmd.Stderr = io.MultiWriter(&p.Stderr, s.Log)
+	}
 	stdin, err := p.cmd.StdinPipe()
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", s.Name, err)
