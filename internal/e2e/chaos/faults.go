@@ -37,7 +37,7 @@ var faults = []fault{
 	{name: "kill", class: "workers", inject: kill},
 	{name: "stop", class: "workers", inject: freeze},
 	{name: "term", class: "workers", inject: rollingRestart},
-	{name: "term-twice", class: "workers", inject: terminateTwice},
+	{name: "term-twice", class: "network", inject: terminateTwice},
 	{name: "crash", class: "workers", inject: crashAtPoint},
 	{name: "deploy", class: "workers", inject: deploy},
 	{name: "latency", class: "network", inject: latency},
@@ -155,22 +155,25 @@ func (r *run) roll(ctx context.Context, random *rand.Rand) (string, error) {
 	return strings.Join(seen, ", "), nil
 }
 
-// terminateTwice sends SIGTERM, and again: the second one must end the process at once.
-func terminateTwice(ctx context.Context, r *run, random *rand.Rand) (event, error) {
+// terminateTwice sends SIGTERM while S3 says nothing, so that the worker cannot end in good order, and again: the second
+// one must end it at once.
+func terminateTwice(ctx context.Context, r *run, random *rand.Rand) (e event, err error) {
 	w, release, err := r.fleet.hold(ctx, random)
 	if err != nil {
 		return event{}, err
 	}
 	defer release()
-	apart := between(random, 0, 300*time.Millisecond)
-	e := event{target: w.name(), parameters: fmt.Sprintf("%v apart", apart)}
+	apart := between(random, 0, 3*time.Second)
+	e = event{target: w.name(), parameters: fmt.Sprintf("%v apart, S3 silent", apart)}
+	silent, err := r.proxies.s3.add(toxic{"timeout", answers, map[string]int64{"timeout": 0}})
+	if err != nil {
+		return e, err
+	}
+	defer func() { err = errors.Join(err, silent()) }()
 	p := w.current()
-	if p.Ended() {
+	if p.Ended() || p.Signal(syscall.SIGTERM) != nil {
 		e.seen = "it had ended"
 		return e, nil
-	}
-	if err := p.Signal(syscall.SIGTERM); err != nil {
-		return e, err
 	}
 	pause(ctx, apart)
 	asked := time.Now()

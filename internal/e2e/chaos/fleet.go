@@ -26,17 +26,16 @@ type fleet struct {
 	binary string   // of sluice
 	dir    string   // of the logs
 	env    []string // of all processes
-	random *rand.Rand
 
 	shutdown time.Duration // how long a process may take from SIGTERM to its end
 	breach   func(format string, args ...any)
 
-	mu      sync.Mutex // guards what follows, and random
+	mu      sync.Mutex // guards what follows
 	workers []*worker
 	flush   time.Duration
 	stopped bool
-	started int // processes so far
-	lives   sync.WaitGroup
+	started []*process.Process
+	lives   sync.WaitGroup // of the started processes
 }
 
 // worker is one place in the fleet, and the process that has it now.
@@ -49,8 +48,9 @@ type worker struct {
 	id      string
 	address string // of its metrics
 	process *process.Process
-	held    bool // by a fault, which sees to the process itself
-	ready   bool // the process has been ready
+	next    *process.Process // the process after which somebody has undertaken to start the next
+	held    bool             // by a fault, which sees to the process itself
+	ready   bool             // the process has been ready
 }
 
 // graceBeyond is what a machine under load may add to the service's own time to stop.
@@ -98,12 +98,12 @@ func (w *worker) start(sameID bool, env ...string) error {
 	if f.stopped {
 		return errStopped
 	}
-	f.started++
+	number := len(f.started) + 1
 	if !sameID || w.id == "" {
-		w.id = fmt.Sprintf("worker-%d.%d", w.slot+1, f.started)
+		w.id = fmt.Sprintf("worker-%d.%d", w.slot+1, number)
 	}
 	w.address, w.ready = address, false
-	log, err := os.Create(filepath.Join(f.dir, fmt.Sprintf("%03d-%s.log", f.started, w.id)))
+	log, err := os.Create(filepath.Join(f.dir, fmt.Sprintf("%03d-%s.log", number, w.id)))
 	if err != nil {
 		return err
 	}
@@ -115,6 +115,7 @@ func (w *worker) start(sameID bool, env ...string) error {
 		return errors.Join(err, log.Close())
 	}
 	w.process = p
+	f.started = append(f.started, p)
 	f.lives.Go(func() {
 		w.watch(p, address)
 		log.Close()
@@ -145,8 +146,8 @@ func (w *worker) watch(p *process.Process, address string) {
 		w.fleet.breach("%s crashed: %s", p.Name, lastLines(text, 30))
 	}
 	w.fleet.mu.Lock()
-	mine := w.process == p && !w.held && !w.fleet.stopped
 	wasReady := w.ready
+	mine := w.succeed(p)
 	w.fleet.mu.Unlock()
 	if !mine {
 		return
@@ -156,6 +157,20 @@ func (w *worker) watch(p *process.Process, address string) {
 	}
 	// What could not begin, since a service around it did not answer, is started again, as a supervisor does.
 	time.Sleep(supervisorPause)
+	w.startNext()
+}
+
+// succeed tells whether the caller is to start the next process after one that has ended. It is told so once, and where no
+// fault has the worker. The caller holds the fleet's mutex.
+func (w *worker) succeed(ended *process.Process) bool {
+	if w.process != ended || w.next == ended || w.held || w.fleet.stopped {
+		return false
+	}
+	w.next = ended
+	return true
+}
+
+func (w *worker) startNext() {
 	if err := w.start(false); err != nil && !errors.Is(err, errStopped) {
 		w.fleet.breach("start a worker again: %v", err)
 	}
@@ -198,12 +213,10 @@ func (w *worker) hold(ctx context.Context) error {
 func (w *worker) release() {
 	w.fleet.mu.Lock()
 	w.held = false
-	gone := w.process.Ended() && !w.fleet.stopped
+	mine := w.process.Ended() && w.succeed(w.process)
 	w.fleet.mu.Unlock()
-	if gone {
-		if err := w.start(false); err != nil && !errors.Is(err, errStopped) {
-			w.fleet.breach("start a worker again: %v", err)
-		}
+	if mine {
+		w.startNext()
 	}
 	w.free <- struct{}{}
 }
@@ -258,10 +271,10 @@ func (f *fleet) stop() []string {
 func (f *fleet) kill() {
 	f.mu.Lock()
 	f.stopped = true
-	workers := slices.Clone(f.workers)
+	started := slices.Clone(f.started)
 	f.mu.Unlock()
-	for _, w := range workers {
-		w.current().Kill()
+	for _, p := range started {
+		p.Kill()
 	}
 	f.lives.Wait()
 }

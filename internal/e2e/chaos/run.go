@@ -259,13 +259,17 @@ func (r *run) generate(ctx context.Context) (stop func() error) {
 // storm injects faults until the time is over, and waits after each until all is well again.
 func (r *run) storm(ctx context.Context) error {
 	random := rand.New(rand.NewPCG(r.options.Seed, streamOfSchedule))
+	if len(r.shuffled(random)) == 0 {
+		return errors.New("none of the faults asked for can be injected into these stand-ins")
+	}
 	var deck []fault
 	number := uint64(streamOfFaults)
+	// The service has begun when something is visible: from then on it must not end by itself.
 	if _, err := r.calm(ctx); err != nil {
 		r.breach("before the first fault: %v", err)
 	}
 	for time.Since(r.begun) < r.options.Duration && r.breached() == 0 {
-		if len(deck) < 2 {
+		for len(deck) < 2 {
 			deck = append(deck, r.shuffled(random)...) // each comes once before one comes again
 		}
 		count := 1
