@@ -34,6 +34,7 @@ type Options struct {
 	Flush    time.Duration // of the service
 	Longest  time.Duration // the longest time that a fault lasts
 	Cleaner  time.Duration // optional: how long to wait at the end for the service's cleaner; 0: it is not waited for
+	Outage   time.Duration // of the measure outage
 
 	Out io.Writer // gets a line for each fault, and the verdict
 }
@@ -228,19 +229,27 @@ func Run(ctx context.Context, o Options) (held bool, err error) {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
+	e, err := r.underFaults(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, e.close()) }()
+	r.judge(e)
+	return r.verdict(), nil
+}
+
+// underFaults runs the service, and gives what is left of it.
+func (r *run) underFaults(ctx context.Context) (*evidence, error) {
+	o := r.options
 	r.say("seed %d, %d workers, %d shards, %d records a second; everything is kept in %s", o.Seed, o.Workers, o.Shards, o.Rate, o.Dir)
 	if err := r.fleet.start(o.Workers); err != nil {
-		return false, err
+		return nil, err
 	}
 	stopGenerator := r.generate(ctx)
-	err = r.storm(ctx)
-	if e := stopGenerator(); e != nil || err != nil {
-		return false, errors.Join(err, e)
+	if err := errors.Join(r.storm(ctx), stopGenerator()); err != nil {
+		return nil, err
 	}
-	if err := r.finish(ctx); err != nil {
-		return false, err
-	}
-	return r.verdict(), nil
+	return r.finish(ctx)
 }
 
 // generate starts the generator; stop ends it.

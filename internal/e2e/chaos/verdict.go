@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -15,33 +16,41 @@ import (
 	"github.com/sluice-etl/sluice/internal/e2e/world"
 )
 
-// finish lets everything go, waits until all is visible, stops the workers, and holds every invariant against what is there.
-func (r *run) finish(ctx context.Context) error {
-	if _, err := r.calm(ctx); err != nil {
-		r.breach("after the last fault: %v", err)
+// finish lets everything go, waits until all is visible, stops the workers, and gathers what the invariants are held against.
+func (r *run) finish(ctx context.Context) (*evidence, error) {
+	if _, err := r.drain(ctx); err != nil {
+		return nil, err
 	}
-	r.say("")
 	if err := r.counters(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	if err := r.cleaned(ctx); err != nil {
-		return err
+		return nil, err
 	}
-	contents, err := r.world.Contents(ctx)
+	audit, err := r.drain(ctx)
 	if err != nil {
-		return err
-	}
-	audit, err := ReadJournal(r.journalPath(), contents)
-	if err != nil {
-		return err
-	}
-	if _, err := r.catchUp(ctx, int64(audit.Ledger.Len()), r.settling()); err != nil {
-		r.breach("at the end: %v", err)
+		return nil, err
 	}
 	for _, said := range r.fleet.stop() {
 		r.say("%s", said)
 	}
-	return r.check(ctx, audit)
+	return r.gather(ctx, audit)
+}
+
+// drain waits until all that the stream holds is visible, also what it holds without having said so. Nobody may be writing.
+func (r *run) drain(ctx context.Context) (*Audit, error) {
+	contents, err := r.world.Contents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	audit, err := ReadJournal(r.journalPath(), contents)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := r.catchUp(ctx, int64(audit.Ledger.Len()), r.settling()); err != nil && ctx.Err() == nil {
+		r.breach("when nothing was put any more: %v", err)
+	}
+	return audit, context.Cause(ctx)
 }
 
 // finalRecords is how many records the processes get whose counters are compared.
@@ -159,47 +168,86 @@ func (r *run) report(name, figures string, err error) {
 	r.say("%s  %s: %s", verdict, name, figures)
 }
 
-// check holds the invariants against what the stopped service has left. An error is one of the surroundings.
-func (r *run) check(ctx context.Context, audit *Audit) error {
-	db, err := check.OpenDuckDB()
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	duck := check.DuckDB(db)
+// evidence is what a run has left, when all has stopped.
+type evidence struct {
+	output  check.Output
+	audit   *Audit
+	parents map[int64][]int64 // of each shard
+	shards  []check.Shard     // as the service tells of them
+	uploads []check.Upload
+	cleaned bool // the service's cleaner has run
 
-	exact, err := r.output.Exact(audit.Ledger, duck)
-	if err == nil && exact.Unacknowledged > 0 {
-		err = fmt.Errorf("%d rows and rejects are of nothing that the stream holds", exact.Unacknowledged)
-	}
-	r.report("1 2 3 5 8 exactly once, values, partitions, objects, order", fmt.Sprintf(
-		"%d records acknowledged, %d more in the stream, %d put in vain; %d rows and %d rejects in %d objects of %d commits",
-		audit.Records, audit.Unknown, audit.Lost, exact.Rows, exact.Rejects, exact.Objects, exact.Commits), err)
+	// The readers of the files.
+	db          *sql.DB
+	duck, arrow check.Rows
+}
 
-	parents, err := r.parents(ctx)
-	if err != nil {
-		return err
+// gather collects the evidence. close lets go of it.
+func (r *run) gather(ctx context.Context, audit *Audit) (*evidence, error) {
+	e := &evidence{output: r.output, audit: audit, cleaned: r.options.Cleaner > 0, arrow: check.Arrow}
+	var err error
+	if e.parents, err = r.parents(ctx); err != nil {
+		return nil, err
 	}
-	settings := []anomaly.Settings{{Name: detectorName, Kind: "rate", Key: []string{detectorKey}, Window: detectorWindow}}
-	rows, flagged, err := flags(r.output, check.Arrow, settings, parents)
-	r.report("4 verdicts of the detectors", fmt.Sprintf("%d rows, %d flagged", rows, flagged), err)
-
-	shards, err := r.fleet.shards(ctx, r.direct())
-	if err != nil {
-		return err
+	if e.shards, err = r.fleet.shards(ctx, r.direct()); err != nil {
+		return nil, err
 	}
-	r.report("5 7 objects and commits, nothing pending", fmt.Sprintf("%d shards", len(shards)), r.output.Commits(shards))
-
-	same, err := r.output.SameInBoth(duck, check.Arrow)
-	r.report("6 two readers", fmt.Sprintf("%d rows are the same for DuckDB and Arrow", same), errors.Join(err, r.output.Footers(db)))
-
-	uploads, err := r.uploads(ctx)
-	if err != nil {
-		return err
+	if e.uploads, err = r.uploads(ctx); err != nil {
+		return nil, err
 	}
-	waiting, err := r.output.Uploads(uploads, shards, r.options.Cleaner > 0)
-	r.report("7 uploads", fmt.Sprintf("%d wait for the cleaner", waiting), err)
-	return nil
+	if e.db, err = check.OpenDuckDB(); err != nil {
+		return nil, err
+	}
+	e.duck = check.DuckDB(e.db)
+	return e, nil
+}
+
+func (e *evidence) close() error { return e.db.Close() }
+
+// detectors are those of the service, for the oracle.
+func detectors() []anomaly.Settings {
+	return []anomaly.Settings{{Name: detectorName, Kind: "rate", Key: []string{detectorKey}, Window: detectorWindow}}
+}
+
+// invariant is one, or several that are checked at once, by their numbers in the list of them.
+type invariant struct {
+	name string
+	hold func(*evidence) (figures string, err error) // the error is a breach
+}
+
+// invariants are all but that of the counters, which only living processes can tell.
+var invariants = []invariant{
+	{"1 2 3 5 8 exactly once, values, partitions, objects, order", func(e *evidence) (string, error) {
+		exact, err := e.output.Exact(e.audit.Ledger, e.duck)
+		if err == nil && exact.Unacknowledged > 0 {
+			err = fmt.Errorf("%d rows and rejects are of nothing that the stream holds", exact.Unacknowledged)
+		}
+		return fmt.Sprintf("%d records acknowledged, %d more in the stream, %d put in vain; %d rows and %d rejects in %d objects of %d commits",
+			e.audit.Records, e.audit.Unknown, e.audit.Lost, exact.Rows, exact.Rejects, exact.Objects, exact.Commits), err
+	}},
+	{"4 verdicts of the detectors", func(e *evidence) (string, error) {
+		rows, flagged, err := flags(e.output, e.arrow, detectors(), e.parents)
+		return fmt.Sprintf("%d rows, %d flagged", rows, flagged), err
+	}},
+	{"5 7 objects against commits, nothing pending", func(e *evidence) (string, error) {
+		return fmt.Sprintf("%d shards", len(e.shards)), e.output.Commits(e.shards)
+	}},
+	{"6 two readers, footers", func(e *evidence) (string, error) {
+		rows, err := e.output.SameInBoth(e.duck, e.arrow)
+		return fmt.Sprintf("%d rows are the same for DuckDB and Arrow", rows), errors.Join(err, e.output.Footers(e.db))
+	}},
+	{"7 uploads", func(e *evidence) (string, error) {
+		waiting, err := e.output.Uploads(e.uploads, e.shards, e.cleaned)
+		return fmt.Sprintf("%d wait for the cleaner", waiting), err
+	}},
+}
+
+// judge holds every invariant against the evidence, and reports what it finds.
+func (r *run) judge(e *evidence) {
+	for _, one := range invariants {
+		figures, err := one.hold(e)
+		r.report(one.name, figures, err)
+	}
 }
 
 // parents gives the numbers of the shards that each shard continues.

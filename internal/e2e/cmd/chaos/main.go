@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -58,7 +59,7 @@ func run(ctx context.Context, args []string) int {
 
 func chaosRun(ctx context.Context, args []string) (held bool, err error) {
 	o := chaos.Options{Out: os.Stdout}
-	var standins, faults, root string
+	var standins, faults, measure, root string
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	flags.Uint64Var(&o.Seed, "seed", 0, "the source of everything random (default: the time)")
 	flags.DurationVar(&o.Duration, "duration", 10*time.Minute, "how long faults are injected")
@@ -71,6 +72,8 @@ func chaosRun(ctx context.Context, args []string) (held bool, err error) {
 	flags.DurationVar(&o.Flush, "flush", 1500*time.Millisecond, "the service's flush interval")
 	flags.DurationVar(&o.Longest, "longest", 30*time.Second, "the longest time that a fault lasts")
 	flags.DurationVar(&o.Cleaner, "cleaner", 0, "how long to wait at the end until the service's cleaner has run (default: not at all)")
+	flags.StringVar(&measure, "measure", "", "measure something instead of injecting faults: "+strings.Join(chaos.Measures(), ", "))
+	flags.DurationVar(&o.Outage, "outage", 10*time.Minute, "how long each service is silent in the measure outage")
 	flags.StringVar(&o.Dir, "dir", "", "empty `folder` of everything that is left behind (default: a fresh one)")
 	flags.StringVar(&root, "root", filepath.Join("..", ".."), "`folder` of the project, from which the commands are built")
 	if err := flags.Parse(args); err != nil {
@@ -94,6 +97,9 @@ func chaosRun(ctx context.Context, args []string) (held bool, err error) {
 	default:
 		return false, usageError{fmt.Errorf("--standins %s: there are ours and foreign", standins)}
 	}
+	if measure != "" && !slices.Contains(chaos.Measures(), measure) {
+		return false, usageError{fmt.Errorf("there is no measure %q; there are %s", measure, strings.Join(chaos.Measures(), ", "))}
+	}
 	if err := o.Usage(); err != nil {
 		return false, usageError{err}
 	}
@@ -112,6 +118,9 @@ func chaosRun(ctx context.Context, args []string) (held bool, err error) {
 	}
 	if err := chaos.Build(ctx, root, o.Binaries); err != nil {
 		return false, err
+	}
+	if measure != "" {
+		return chaos.Measure(ctx, measure, o)
 	}
 	return chaos.Run(ctx, o)
 }
