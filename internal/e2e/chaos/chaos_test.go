@@ -113,7 +113,9 @@ func spoilEach(t *testing.T, good *evidence) {
 			return copied(t, object, strings.Replace(object, "-0.parquet", "-7.parquet", 1))
 		}, "1 ", "twice"},
 		{"a foreign object", func(*evidence) func() { return copied(t, object, filepath.Join(filepath.Dir(object), "_SUCCESS")) }, "1 ", "no object"},
-		{"another partition", func(*evidence) func() { return moved(t, object, filepath.Join(otherPartition(t, good.output.Dir), name)) }, "1 ", "belongs to"},
+		{"another partition", func(*evidence) func() {
+			return moved(t, object, filepath.Join(otherPartition(t, good.output.Dir), name))
+		}, "1 ", "belongs to"},
 		{"another value", func(e *evidence) func() { e.duck = alter(set("n", int64(-1)))(e.duck); return nil }, "1 ", "column n"},
 		{"another arrival", func(e *evidence) func() {
 			e.duck = alter(set("ingest_time", time.Unix(1, 0).UTC()))(e.duck)
