@@ -140,6 +140,12 @@ func keys(h *harness) {
 			h.mustPublish(u)
 			h.mustPublish(u)
 			h.holds(key, numbered(i))
+			if found := h.objects(key, nil); len(found) != 1 || found[key] != int64(len(numbered(i))) {
+				h.Errorf("List: %v, want %s of %d bytes", found, key, len(numbered(i)))
+			}
+			if size, token, err := h.store.Head(h.Context(), u.key); err != nil || size != int64(len(numbered(i))) || token != "1" {
+				h.Errorf("Head: %d bytes, token %q, %v", size, token, err)
+			}
 			if err := h.store.Put(h.Context(), u.key+".put", numbered(i)); err != nil {
 				h.Fatalf("Put: %v", err)
 			}
@@ -201,6 +207,7 @@ func cancelled(h *harness) {
 	cancel()
 	_, _, uploading := h.store.Upload(ctx, key, "1", "text/plain", []byte("body"))
 	_, getting := h.store.Get(ctx, key)
+	_, _, looking := h.store.Head(ctx, key)
 	for call, err := range map[string]error{
 		"Upload":  uploading,
 		"Get":     getting,
@@ -209,6 +216,9 @@ func cancelled(h *harness) {
 		"Delete":  h.store.Delete(ctx, key),
 		"Abort":   h.store.Abort(ctx, u.key, u.id),
 		"Uploads": h.store.Uploads(ctx, h.prefix, func(string, string, time.Time) error { return nil }),
+		"List":    h.store.List(ctx, h.prefix, func(string, int64, time.Time) error { return nil }, nil),
+		"Head":    looking,
+		"ReadAt":  h.store.ReadAt(ctx, key, make([]byte, 1), 0),
 	} {
 		if !errors.Is(err, context.Canceled) {
 			h.Errorf("%s: %v; want context.Canceled", call, err)

@@ -25,6 +25,9 @@ type Store interface {
 	Delete(ctx context.Context, key string) error
 	Uploads(ctx context.Context, prefix string, each func(key, uploadID string, started time.Time) error) error
 	Abort(ctx context.Context, key, uploadID string) error
+	List(ctx context.Context, prefix string, object func(key string, size int64, modified time.Time) error, folder func(prefix string) error) error
+	Head(ctx context.Context, key string) (size int64, token string, err error)
+	ReadAt(ctx context.Context, key string, p []byte, offset int64) error
 }
 
 // Run holds a store against the contract. open opens the store, always over the same data; once it was called, stores
@@ -47,6 +50,11 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"Uploads", uploads},
 		{"UploadsError", uploadsError},
 		{"Abort", abort},
+		{"List", list},
+		{"ListFolders", listFolders},
+		{"ListError", listError},
+		{"Head", head},
+		{"ReadAt", readAt},
 		{"Sizes", sizes},
 		{"Keys", keys},
 		{"ConcurrentUploads", concurrentUploads},

@@ -59,14 +59,17 @@ func TestStoreContract(t *testing.T) {
 	})
 }
 
-// smallPages makes listings of uploads come in pages that end where the contract's first key ends: versitygw cannot go on
-// within a key.
+// smallPages makes lists come in several pages. Those of uploads end where the contract's first key ends: versitygw cannot
+// go on within a key.
 func smallPages(o *s3.Options) {
 	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
 		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("SmallPages", func(ctx context.Context,
 			in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
-			if list, ok := in.Parameters.(*s3.ListMultipartUploadsInput); ok {
+			switch list := in.Parameters.(type) {
+			case *s3.ListMultipartUploadsInput:
 				list.MaxUploads = aws.Int32(4)
+			case *s3.ListObjectsV2Input:
+				list.MaxKeys = aws.Int32(2)
 			}
 			return next.HandleInitialize(ctx, in)
 		}), middleware.Before)
