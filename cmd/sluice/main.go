@@ -60,6 +60,7 @@ var commands = []struct {
 	{"config", "print the effective configuration, and where each value came from", printConfig},
 	{"generate", "make records from KDG templates", generate},
 	{"shards", "show the shards: owner, position, lag", shards},
+	{"audit", "hold what was committed against what lies in the bucket", auditBucket},
 	{"version", "print the version", version},
 }
 

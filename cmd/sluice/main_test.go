@@ -58,6 +58,13 @@ func TestUsage(t *testing.T) {
 		}
 		contains(t, stderr, want.stderr)
 	}
+	for _, args := range []string{"--from soon", "--to 2026", "--from 2026-01-31 --to 2026-01-30", "--from 9999-01-01", "--from"} {
+		status, _, stderr := sluice(t, environ, append([]string{"audit"}, strings.Fields(args)...)...)
+		if status != 2 {
+			t.Errorf("sluice audit %s: status %d; want 2:\n%s", args, status, stderr)
+		}
+		contains(t, stderr, strings.Fields(args)[0])
+	}
 	if status, stdout, _ := sluice(t, nil, "--help"); status != 0 || !strings.Contains(stdout, "validate") {
 		t.Errorf("--help: status %d, %s", status, stdout)
 	}
@@ -70,7 +77,7 @@ func TestUsage(t *testing.T) {
 func TestInvalidConfiguration(t *testing.T) {
 	environ := []string{"SLUICE_PREFIX=data/!{timestamp:yyyy-VV}/", "SLUICE_ERROR_PREFIX=errors/", "SLUICE_FLUSH_BYTES=many", "SLUICE_STREEM=x",
 		"SLUICE_ANOMALY_DETECTORS=source", "SLUICE_ANOMALY_SOURCE_KIND=rate"}
-	for _, command := range []string{"validate", "run"} {
+	for _, command := range []string{"validate", "run", "audit"} {
 		status, stdout, stderr := sluice(t, environ, command)
 		if status != 78 || stdout != "" {
 			t.Errorf("%s: status %d, standard output %q", command, status, stdout)
