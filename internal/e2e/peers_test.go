@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -35,12 +36,16 @@ func newWorld(ctx context.Context, t *testing.T) *world.World {
 	return w
 }
 
-// service starts `sluice run`.
-func service(t *testing.T, w *world.World, name string) *process.Process {
+// environment is what a command needs to know of the world.
+func environment(w *world.World) []string {
+	return append(world.Environment(w.KinesisURL, w.DynamoURL, w.S3URL), "SLUICE_STREAM="+world.Stream, "SLUICE_BUCKET="+world.Bucket)
+}
+
+// service starts `sluice run`; settings come after those that it has here, and win.
+func service(t *testing.T, w *world.World, name string, settings ...string) *process.Process {
 	t.Helper()
-	return start(t, name, "sluice", append(world.Environment(w.KinesisURL, w.DynamoURL, w.S3URL),
-		"SLUICE_STREAM="+world.Stream, "SLUICE_BUCKET="+world.Bucket, "SLUICE_WORKER_ID="+name, "SLUICE_HTTP_ADDR="+address(t),
-		"SLUICE_FLUSH_INTERVAL=2s", "SLUICE_FAILOVER_TIME=3s"), "run")
+	own := []string{"SLUICE_WORKER_ID=" + name, "SLUICE_HTTP_ADDR=" + address(t), "SLUICE_FLUSH_INTERVAL=2s", "SLUICE_FAILOVER_TIME=3s"}
+	return start(t, name, "sluice", slices.Concat(environment(w), own, settings), "run")
 }
 
 // newProducer makes a producer whose ledger is in memory.
@@ -146,6 +151,7 @@ func TestPeers(t *testing.T) {
 		t.Errorf("%+v; want %d rejects, and nothing that was not acknowledged", report, bads)
 	}
 	nothingPending(ctx, t, w)
+	auditExact(t, w, report)
 }
 
 // nothingPending checks that no multipart upload is left.
