@@ -108,7 +108,7 @@ func spoilEach(t *testing.T, good *evidence) {
 		want   string
 	}{
 		{"an object is removed", func(*evidence) func() { return moved(t, object, filepath.Join(t.TempDir(), name)) }, "1 ", "missing"},
-		{"an object is removed, of a commit that there is", func(*evidence) func() { return moved(t, object, filepath.Join(t.TempDir(), name)) }, "5 ", "has no objects|has objects"},
+		{"an object is removed, of a commit that there is", func(*evidence) func() { return moved(t, object, filepath.Join(t.TempDir(), name)) }, "5 ", "is missing"},
 		{"an object is there twice", func(*evidence) func() {
 			return copied(t, object, strings.Replace(object, "-0.parquet", "-7.parquet", 1))
 		}, "1 ", "twice"},
@@ -126,10 +126,21 @@ func spoilEach(t *testing.T, good *evidence) {
 		{"something pending", func(e *evidence) func() { e.shards = slices.Clone(e.shards); e.shards[0].Pending = 1; return nil }, "5 ", "not visible"},
 		{"a commit that left nothing", func(e *evidence) func() {
 			e.shards = slices.Clone(e.shards)
-			e.shards[0].Commit += 2
+			e.shards[0].Commit++
 			return nil
-		}, "5 ", "has no objects"},
-		{"an object of no commit", func(e *evidence) func() { e.shards = e.shards[1:]; return nil }, "5 ", "does not know"},
+		}, "5 ", "the last one is number"},
+		{"an object of no commit", func(*evidence) func() {
+			return copied(t, object, strings.Replace(object, "-0.parquet", "-7.parquet", 1))
+		}, "5 ", "of no commit"},
+		{"an object of another size", func(*evidence) func() { return grown(t, object) }, "5 ", "bytes, by its commit"},
+		{"a commit without a record", func(*evidence) func() {
+			record := records(t, good.output)[0]
+			return moved(t, record, filepath.Join(t.TempDir(), filepath.Base(record)))
+		}, "5 ", "have a record|of no commit"},
+		{"commits of an unknown shard", func(e *evidence) func() {
+			e.shards = slices.DeleteFunc(slices.Clone(e.shards), func(s check.Shard) bool { return s.ID != e.shards[0].ID })
+			return nil
+		}, "5 ", "does not know"},
 		{"an upload that the cleaner left", func(e *evidence) func() {
 			e.uploads = append(slices.Clone(e.uploads), check.Upload{Key: strings.TrimPrefix(object, good.output.Dir+"/"), ID: "1"})
 			e.shards = slices.Clone(e.shards)
@@ -157,6 +168,38 @@ func spoilEach(t *testing.T, good *evidence) {
 		}
 		if restore != nil {
 			restore()
+		}
+	}
+}
+
+// records lists the records of commits.
+func records(t *testing.T, output check.Output) []string {
+	t.Helper()
+	matches, err := filepath.Glob(filepath.Join(output.Dir, output.StatePrefix, "*", "commits", "*", "*.json"))
+	if err != nil || len(matches) == 0 {
+		t.Fatalf("no records of commits: %v", err)
+	}
+	return matches
+}
+
+// grown appends a byte to a file.
+func grown(t *testing.T, path string) (restore func()) {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	if _, err := out.WriteString("x"); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := os.Truncate(path, info.Size()); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -11,7 +11,10 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"github.com/sluice-etl/sluice/internal/crash"
+	"github.com/sluice-etl/sluice/internal/e2e/check"
 	"github.com/sluice-etl/sluice/internal/e2e/process"
 	"github.com/sluice-etl/sluice/internal/e2e/world"
 )
@@ -205,16 +208,21 @@ func deploy(ctx context.Context, r *run, random *rand.Rand) (event, error) {
 	return e, err
 }
 
-// steps are those of the service's protocol, each with a crash point before and after it.
-var steps = []string{"take", "upload", "save", "commit", "finish", "publish", "record", "clear", "hand-over", "release"}
-
-// Points are the crash points that a build with the tag chaos has.
-func Points() []string {
-	var points []string
-	for _, s := range steps {
-		points = append(points, s+".before", s+".after")
-	}
-	return points
+// points are the crash points that a build of the service with the tag chaos has: before and after each step of its
+// protocol, and after each file of the two steps that are about several.
+var points = []string{
+	"take.before", "take.after",
+	"upload.before", "upload-file.after", "upload.after",
+	"save.before", "save.after",
+	"commit.before", "commit.after",
+	"finish.before", "finish.after",
+	"look.before", "look.after",
+	"publish.before", "publish-file.after", "publish.after",
+	"record.before", "record.after",
+	"clear.before", "clear.after",
+	"forget.before", "forget.after",
+	"hand-over.before", "hand-over.after",
+	"release.before", "release.after",
 }
 
 // The ways to crash at a point.
@@ -227,7 +235,6 @@ func crashAtPoint(ctx context.Context, r *run, random *rand.Rand) (event, error)
 		return event{}, err
 	}
 	defer release()
-	points := Points()
 	c := crashPlan{point: points[random.IntN(len(points))], nth: 1 + random.IntN(4), way: ways[random.IntN(len(ways))]}
 	e := event{target: w.name(), parameters: c.String()}
 	e.seen, err = r.crash(ctx, w, c, r.options.Longest)
@@ -242,26 +249,55 @@ type crashPlan struct {
 
 func (c crashPlan) String() string { return fmt.Sprintf("%s:%d:%s", c.point, c.nth, c.way) }
 
+// whileStopping tells whether the point is one that a worker comes to when it was told to stop.
+func (c crashPlan) whileStopping() bool { return strings.HasPrefix(c.point, "release.") }
+
 // reached tells whether a process has come to the point.
 func (c crashPlan) reached(p *process.Process) bool {
 	return strings.Contains(p.Stderr.String(), "crash: "+c.String()+"\n")
 }
 
-// crash replaces the process of a worker that is held by one that crashes, and gives it time for that.
+// crash replaces the process of a worker that is held by one that crashes, provokes what leads to the point, and gives it
+// time to be reached. Whatever of it can still crash has ended when it returns.
 func (r *run) crash(ctx context.Context, w *worker, c crashPlan, limit time.Duration) (seen string, err error) {
 	w.terminate()
 	if err := w.start(false, crash.Variable+"="+c.String()); err != nil {
 		return "", err
 	}
 	p := w.current()
-	reached := process.Await(ctx, limit, "the point is reached", nil, func() (bool, error) { return c.reached(p) || p.Ended(), nil })
-	if reached != nil || !c.reached(p) {
-		w.terminate() // it must not crash later
-		if c.reached(p) {
-			return "reached while it stopped: " + p.State(), nil
+	await := func(limit time.Duration) {
+		// Whether it was reached is asked below: a process that ends is no reason to fail.
+		_ = process.Await(ctx, limit, "the point is reached", nil, func() (bool, error) { return c.reached(p) || p.Ended(), nil })
+	}
+	undo, err := r.provoke(ctx, w, c.point)
+	if err != nil {
+		return "", err
+	}
+	await(limit)
+	if err := undo(); err != nil {
+		return "", err
+	}
+	asked := c.whileStopping()
+	if !asked && !c.reached(p) && !p.Ended() { // it must not crash later
+		asked = true
+		if err := p.Signal(syscall.SIGTERM); err != nil {
+			return "", err
+		}
+		await(r.fleet.shutdown + graceBeyond)
+	}
+	if !c.reached(p) {
+		if !p.Ended() {
+			r.breach("%s still runs %v after SIGTERM", p.Name, r.fleet.shutdown+graceBeyond)
+			p.Kill()
 		}
 		return fmt.Sprintf("not reached within %v", limit), nil
 	}
+	return r.crashed(ctx, w, c, asked)
+}
+
+// crashed sees a process that has reached the point through what follows; asked tells that it was to stop anyhow.
+func (r *run) crashed(ctx context.Context, w *worker, c crashPlan, asked bool) (seen string, err error) {
+	p := w.current()
 	switch c.way {
 	case "exit":
 		if p.Status() != crash.Status {
@@ -269,17 +305,100 @@ func (r *run) crash(ctx context.Context, w *worker, c crashPlan, limit time.Dura
 		}
 		return "reached, ended", nil
 	case "stop":
-		pause(ctx, 3*r.options.Failover)
+		d := 3 * r.options.Failover
+		pause(ctx, d)
 		if err := p.Signal(syscall.SIGCONT); err != nil {
 			return "", err
 		}
-		return fmt.Sprintf("reached, stopped for %v, and %s", 3*r.options.Failover, r.outlives(ctx, w)), nil
+		if !asked {
+			return fmt.Sprintf("reached, stopped for %v, and %s", d, r.outlives(ctx, w)), nil
+		}
 	}
-	if err := p.Wait(r.fleet.shutdown + graceBeyond); err != nil {
+	if err := p.Wait(r.fleet.shutdown + graceBeyond); err != nil && !(asked && p.Ended()) { // a second SIGTERM ends it as it is
 		r.breach("SIGTERM at %v: %v", c, err)
 		p.Kill()
 	}
 	return "reached, " + p.State(), nil
+}
+
+// provoke makes that happen to a worker which leads to a point, where what happens all the time does not. undo ends it.
+func (r *run) provoke(ctx context.Context, w *worker, point string) (undo func() error, err error) {
+	undo = func() error { return nil }
+	step, _, _ := strings.Cut(point, ".")
+	switch step {
+	case "finish":
+		if err = r.owns(ctx, w, 1); err == nil {
+			err = r.splitOf(ctx, w)
+		}
+	case "release":
+		if err = r.owns(ctx, w, 1); err == nil {
+			err = w.current().Signal(syscall.SIGTERM)
+		}
+	case "hand-over":
+		err = r.tooMany(ctx, w)
+	case "look":
+		if !r.world.Ours() {
+			return undo, nil
+		}
+		if err = r.owns(ctx, w, 1); err == nil {
+			undo = func() error { return r.world.ClearFaults(context.WithoutCancel(ctx)) }
+			err = r.world.Inject(ctx, world.Fault{Operation: "UpdateItem", Count: -1, DropAnswer: true})
+		}
+	}
+	if err != nil {
+		r.say("%8s  %s could not be provoked: %v", "", point, err)
+	}
+	return undo, context.Cause(ctx)
+}
+
+// owns waits until a worker holds so many shards.
+func (r *run) owns(ctx context.Context, w *worker, least int) error {
+	w.fleet.mu.Lock()
+	address, p := w.address, w.process
+	w.fleet.mu.Unlock()
+	what := fmt.Sprintf("%s holds %d shards", p.Name, least)
+	return process.Await(ctx, 2*r.options.Failover+time.Minute, what, []*process.Process{p}, func() (bool, error) {
+		owned, err := process.Metric(ctx, address, "sluice_leases_owned")
+		return err == nil && len(owned) == 1 && int(owned[0]) >= least, nil // it may not serve yet
+	})
+}
+
+// tooMany lets a worker take all shards while the others are away, so that it has some to hand over when they come.
+func (r *run) tooMany(ctx context.Context, w *worker) (err error) {
+	for _, other := range r.fleet.workers {
+		if other == w {
+			continue
+		}
+		if err := other.hold(ctx); err != nil {
+			return err
+		}
+		defer other.release() // starts it
+		other.terminate()
+	}
+	open, err := r.world.Open(ctx)
+	if err != nil {
+		return err
+	}
+	return r.owns(ctx, w, len(open))
+}
+
+// splitOf splits a shard that a worker holds.
+func (r *run) splitOf(ctx context.Context, w *worker) error {
+	shards, err := r.fleet.shards(ctx, r.direct())
+	if err != nil {
+		return err
+	}
+	open, err := r.world.Open(ctx)
+	if err != nil {
+		return err
+	}
+	for place, s := range open {
+		if slices.ContainsFunc(shards, func(known check.Shard) bool { return known.ID == aws.ToString(s.ShardId) && known.Owner == w.name() }) {
+			_, err := r.world.Split(ctx, place)
+			return err
+		}
+	}
+	return fmt.Errorf("%s holds no open shard", w.name())
 }
 
 // toxics lets a proxy, at random, do something for a while.

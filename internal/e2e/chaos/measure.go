@@ -327,7 +327,6 @@ func measureBacklog(ctx context.Context, r *run) error {
 	if err := r.fleet.start(r.options.Workers); err != nil {
 		return err
 	}
-	begun = time.Now()
 	took, err := r.catchUp(ctx, want, time.Hour)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +30,7 @@ func TestUsage(t *testing.T) {
 
 func TestFaultsHaveNamesOfTheirOwn(t *testing.T) {
 	seen := map[string]bool{}
-	for _, name := range append(append(Faults(), Points()...), Measures()...) {
+	for _, name := range slices.Concat(Faults(), points, Measures()) {
 		if seen[name] {
 			t.Errorf("%s is there twice", name)
 		}

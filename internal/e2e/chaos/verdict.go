@@ -230,7 +230,8 @@ var invariants = []invariant{
 		return fmt.Sprintf("%d rows, %d flagged", rows, flagged), err
 	}},
 	{"5 7 objects against commits, nothing pending", func(e *evidence) (string, error) {
-		return fmt.Sprintf("%d shards", len(e.shards)), e.output.Commits(e.shards)
+		commits, err := e.output.Commits(e.shards)
+		return fmt.Sprintf("%d commits of %d shards", commits, len(e.shards)), err
 	}},
 	{"6 two readers, footers", func(e *evidence) (string, error) {
 		rows, err := e.output.SameInBoth(e.duck, e.arrow)
