@@ -12,4 +12,10 @@
 //	SLUICE_E2E_SEED=N           the random moments of a run before, as it printed them
 //
 // What is right is told by package check. Nothing here knows how the service works inside.
+//
+// The command chaos runs the service for as long as one likes while everything around it goes wrong, and measures how long
+// it takes to recover (see package chaos):
+//
+//	cd internal/e2e && GOWORK=off go run ./cmd/chaos --duration 1h
+//	cd internal/e2e && GOWORK=off go run ./cmd/chaos --measure failover
 package e2e

@@ -290,7 +290,7 @@ func (r *run) crash(ctx context.Context, w *worker, c crashPlan, limit time.Dura
 			r.breach("%s still runs %v after SIGTERM", p.Name, r.fleet.shutdown+graceBeyond)
 			p.Kill()
 		}
-		return fmt.Sprintf("not reached within %v", limit), nil
+		return fmt.Sprintf("not reached within %v, or before it stopped", limit), nil
 	}
 	return r.crashed(ctx, w, c, asked)
 }
