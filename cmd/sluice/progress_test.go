@@ -13,6 +13,8 @@ func TestProgress(t *testing.T) {
 		var terminal, other bytes.Buffer
 		p, quiet := startProgress(&terminal, true), startProgress(&other, false)
 		line := func() string {
+			p.mu.Lock() // which is held while the line is written
+			defer p.mu.Unlock()
 			text := terminal.String()
 			terminal.Reset()
 			return strings.ReplaceAll(text, "\r\x1b[K", "|")
