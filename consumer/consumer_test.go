@@ -15,6 +15,7 @@ import (
 )
 
 func TestOneWorkerReadsEverything(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, 3)
 	l.feed(2000)
 	w := l.start("one")
@@ -34,6 +35,7 @@ func TestOneWorkerReadsEverything(t *testing.T) {
 }
 
 func TestAKilledWorkerIsReplaced(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, 2)
 	l.feed(1000)
 	first := l.start("first")
@@ -50,6 +52,7 @@ func TestAKilledWorkerIsReplaced(t *testing.T) {
 }
 
 func TestReshardingKeepsEverything(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, 2)
 	l.feed(500)
 	a, b := l.start("a", every), l.start("b", every)
@@ -76,6 +79,7 @@ func TestReshardingKeepsEverything(t *testing.T) {
 // TestEveryStepLostOrApplied makes each call of a commit fail, once applied and once not, and looks that the batch is
 // visible exactly once.
 func TestEveryStepLostOrApplied(t *testing.T) {
+	t.Parallel()
 	for _, operation := range []string{"Upload", "Put", "Publish", "Delete"} {
 		for _, applied := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/applied=%v", operation, applied), func(t *testing.T) {
@@ -110,6 +114,7 @@ func TestEveryStepLostOrApplied(t *testing.T) {
 }
 
 func TestAFencedWorkerDropsItsBatch(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, 1)
 	l.feed(100)
 	w := l.start("one", func(c *Config) { c.Process = copyRecords(1) })
@@ -132,6 +137,7 @@ func TestAFencedWorkerDropsItsBatch(t *testing.T) {
 // Nobody can tell who is dead while the table does not answer. After an outage of several failover times all hold what they
 // held, and go on.
 func TestAnOutageOfTheTableMovesNoShard(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, 4)
 	l.feed(200)
 	const failover = 2 * time.Second
@@ -160,6 +166,7 @@ func TestAnOutageOfTheTableMovesNoShard(t *testing.T) {
 // A worker that is asked to stop gives its shards back one commit after another, and the others wait for them: no shard
 // stands still for long, and nobody is fenced.
 func TestAPlannedStopLeavesNoGap(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, 4)
 	lost := make(chan string, 100)
 	heard := func(c *Config) { c.Observe, c.Failover = losses{lost: lost}, 10*time.Second }
@@ -182,7 +189,7 @@ func TestAPlannedStopLeavesNoGap(t *testing.T) {
 	}))
 	gone := time.Now()
 	l.wait("the other has all", flow(func() bool { return a.holds() == 4 }))
-	if took := time.Since(gone); took > 5*time.Second {
+	if took := time.Since(gone); took > 9*time.Second {
 		t.Errorf("the other has all shards %v after the end; a failover time is 10 s", took)
 	}
 	l.wait("all is visible", func() bool { return l.visible() == l.n })
@@ -203,6 +210,7 @@ type losses struct {
 func (l losses) Lost(shard string) { l.lost <- shard }
 
 func TestTheSameWorkerIDTwice(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, 1)
 	first := l.start("same")
 	l.wait("the first is at work", func() bool { return first.c.session("shardId-000000000000") != nil })

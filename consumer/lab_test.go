@@ -36,6 +36,7 @@ type lab struct {
 	k      *kinesis.Client
 	d      *dynamodb.Client
 	store  *memory
+	grace  time.Duration // of the workers, to stop in
 
 	mu  sync.Mutex
 	put map[string]string // shard/sequence number of every acknowledged record, and its data
@@ -47,9 +48,13 @@ const labStream = "orders"
 // onDynalite begins the names of the tests whose leases are kept by dynalite.
 const onDynalite = "TestOnDynalite/"
 
-func newLab(t *testing.T, shards int) *lab {
+func newLab(t *testing.T, shards int, change ...func(*kcltest.Options)) *lab {
 	t.Helper()
-	server, err := kcltest.Start(kcltest.Options{Dir: t.TempDir()})
+	options := kcltest.Options{Dir: t.TempDir()}
+	for _, f := range change {
+		f(&options)
+	}
+	server, err := kcltest.Start(options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +63,7 @@ func newLab(t *testing.T, shards int) *lab {
 			t.Error(err)
 		}
 	})
-	l := &lab{t: t, server: server, store: newMemory(t), put: map[string]string{}, aws: aws.Config{
+	l := &lab{t: t, server: server, store: newMemory(t), grace: 10 * time.Second, put: map[string]string{}, aws: aws.Config{
 		Region: "us-east-1", BaseEndpoint: &server.URL, HTTPClient: server.Client(), Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
 	}}
 	l.k = kinesis.NewFromConfig(l.aws)
@@ -114,8 +119,8 @@ type labWorker struct {
 	done chan error
 }
 
-// start runs a worker whose batches end after some records, or when it must stop. change may alter its configuration.
-func (l *lab) start(name string, change ...func(*Config)) *labWorker {
+// consumer makes a worker whose batches end after some records, or when it must stop. change may alter its configuration.
+func (l *lab) consumer(name string, change ...func(*Config)) *Consumer {
 	cfg := Config{
 		Stream: labStream, App: "app", Table: "leases", CreateTable: true, Worker: name, Failover: time.Second,
 		StatePrefix: "_state/", Prefixes: []string{"data/"}, Log: slog.New(slog.DiscardHandler), Process: copyRecords(50),
@@ -123,12 +128,44 @@ func (l *lab) start(name string, change ...func(*Config)) *labWorker {
 	for _, f := range change {
 		f(&cfg)
 	}
+	return New(cfg, Clients{l.k, l.d}, l.store)
+}
+
+// start makes a worker, and runs it.
+func (l *lab) start(name string, change ...func(*Config)) *labWorker {
 	ctx, stop := context.WithCancel(context.Background())
-	w := &labWorker{stop: stop, done: make(chan error, 1),
-		c: New(cfg, Clients{l.k, l.d}, l.store)}
-	go func() { w.done <- w.c.Run(ctx, 10*time.Second); close(w.done) }()
+	w := &labWorker{stop: stop, done: make(chan error, 1), c: l.consumer(name, change...)}
+	go func() { w.done <- w.c.Run(ctx, l.grace); close(w.done) }()
 	l.t.Cleanup(func() { stop(); <-w.done })
 	return w
+}
+
+// end stops a worker, and waits until it has ended. One that does not, though it may take as long as it likes (see
+// lab.grace), is the test's failure, and is abandoned.
+func (l *lab) end(w *labWorker) {
+	l.t.Helper()
+	w.stop()
+	select {
+	case err := <-w.done:
+		if err != nil {
+			l.t.Fatal(err)
+		}
+	case <-time.After(30 * time.Second):
+		given := errors.New("given up by the test")
+		w.c.fail(given)
+		w.c.cancel(given)
+		l.t.Fatal("the worker was told to stop, and has not after 30 s")
+	}
+}
+
+// row gives a shard's item.
+func (l *lab) row(shard string) *protocol.Lease {
+	l.t.Helper()
+	row, err := (&table{client: l.d, name: "leases"}).read(l.t.Context(), shard)
+	if err != nil || row == nil {
+		l.t.Fatalf("the row of %s is %+v, %v", shard, row, err)
+	}
+	return row
 }
 
 // steal makes another the owner of the only shard behind its holder's back.
