@@ -45,6 +45,7 @@ func AWS(ctx context.Context, c *Config, onError func(service, operation, class 
 			return retry.NewStandard(func(o *retry.StandardOptions) {
 				o.MaxAttempts = maxAttempts
 				o.MaxBackoff = maxBackoff
+				o.Retryables = append(o.Retryables, retry.IsErrorRetryableFunc(cutOff))
 			})
 		}),
 		awsconfig.WithServiceOptions(pathStyle),
@@ -71,6 +72,15 @@ func AWS(ctx context.Context, c *Config, onError func(service, operation, class 
 	})
 	cfg.HTTPClient = plainBodies{cfg.HTTPClient}
 	return cfg, nil
+}
+
+// cutOff tells of an answer that ended in the middle. The SDK tries again when a connection breaks before the answer, and
+// takes half an answer for a whole one that makes no sense.
+func cutOff(err error) aws.Ternary {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return aws.TrueTernary
+	}
+	return aws.UnknownTernary
 }
 
 // plainBodies hides that a request's body has a WriteTo. The SDK closes a body when the head of an answer is there; if

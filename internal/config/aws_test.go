@@ -179,6 +179,28 @@ func TestPathStyle(t *testing.T) {
 	}
 }
 
+// An answer that breaks off in the middle is asked for again, like one that does not come.
+func TestHalfAnAnswer(t *testing.T) {
+	var f failures
+	calls := 0
+	cfg := awsFor(t, &f, func(w http.ResponseWriter, _ *http.Request) {
+		const answer = `{"StreamDescriptionSummary":{"StreamName":"s"}}`
+		w.Header().Set("Content-Length", fmt.Sprint(len(answer)))
+		if calls++; calls < 3 {
+			fmt.Fprint(w, answer[:len(answer)/2])
+			return
+		}
+		fmt.Fprint(w, answer)
+	})
+	out, err := kinesis.NewFromConfig(cfg).DescribeStreamSummary(t.Context(), &kinesis.DescribeStreamSummaryInput{StreamName: aws.String("s")})
+	if err != nil || aws.ToString(out.StreamDescriptionSummary.StreamName) != "s" {
+		t.Errorf("%v, %v", out, err)
+	}
+	if want := []string{"kinesis DescribeStreamSummary connection", "kinesis DescribeStreamSummary connection"}; !slices.Equal(f.heard, want) {
+		t.Errorf("heard %q, want %q", f.heard, want)
+	}
+}
+
 func TestClassesWithoutAnswer(t *testing.T) {
 	var f failures
 	stop := make(chan struct{})

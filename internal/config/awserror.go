@@ -75,7 +75,7 @@ func Class(err error) string {
 	}
 	var send *smithyhttp.RequestSendError
 	switch {
-	case errors.As(err, &send), errors.As(err, &network),
+	case errors.As(err, &send), errors.As(err, &network), cutOff(err) == aws.TrueTernary,
 		retry.RetryableConnectionError{}.IsErrorRetryable(err) == aws.TrueTernary:
 		return Connection
 	case noCredentials(err):
