@@ -146,9 +146,9 @@ func keys() []key[Config] {
 			set: into(func(c *Config) *time.Duration { return &c.FlushInterval }, duration(100*time.Millisecond, 24*hour)),
 		},
 		{
-			name: "MEMORY_LIMIT", note: "70% of the container's or the machine's memory",
+			name: "MEMORY_LIMIT", note: "70% of the container's or the machine's memory, or `GOMEMLIMIT` where that is less",
 			doc: "reading pauses and batches end early before the process holds so much",
-			set: into(func(c *Config) *int64 { return &c.MemoryLimit }, size(16<<20, 1<<44)),
+			set: into(func(c *Config) *int64 { return &c.MemoryLimit }, size(leastMemory, 1<<44)),
 		},
 		{
 			name: "ANOMALY_DETECTORS", kind: kindList, note: "none",

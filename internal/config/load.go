@@ -279,6 +279,10 @@ func (l *loader) derive() {
 	}
 	if c.MemoryLimit == 0 {
 		c.MemoryLimit = MemoryLimit(os.ReadFile)
+		// What the Go runtime was told is meant for the whole process, too. Whatever is no size, it takes for no limit.
+		if told, err := parseSize(l.environ["GOMEMLIMIT"]); err == nil && told < c.MemoryLimit {
+			c.MemoryLimit = max(told, leastMemory)
+		}
 	}
 	for name, text := range map[string]string{
 		"LEASE_TABLE": c.LeaseTable, "WORKER_ID": c.WorkerID, "MEMORY_LIMIT": formatSize(c.MemoryLimit),

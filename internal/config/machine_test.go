@@ -21,7 +21,12 @@ func TestMemoryLimit(t *testing.T) {
 		"v2, the parent": {map[string]string{"/proc/meminfo": meminfo, "/proc/self/cgroup": "0::/a.slice/b\n", "/sys/fs/cgroup/a.slice/memory.max": "2147483648\n", "/sys/fs/cgroup/a.slice/b/memory.max": "max\n"}, 2 << 30},
 		"v1, no limit":   {map[string]string{"/proc/meminfo": meminfo, "/proc/self/cgroup": "4:memory:/x\n0::/\n", "/sys/fs/cgroup/memory/x/memory.limit_in_bytes": "9223372036854771712\n"}, 16 << 30},
 		"v1, container":  {map[string]string{"/proc/meminfo": meminfo, "/proc/self/cgroup": "4:memory:/docker/1\n", "/sys/fs/cgroup/memory/memory.limit_in_bytes": "536870912\n"}, 512 << 20},
-		"path tricks":    {map[string]string{"/proc/self/cgroup": "0::/../../etc\n", "/sys/fs/cgroup/etc/memory.max": "1073741824"}, 1 << 30},
+		"address space": {map[string]string{"/proc/meminfo": meminfo, "/proc/self/status": "Name:\tsluice\nVmSize:\t 1048576 kB\n",
+			"/proc/self/limits": "Max cpu time unlimited unlimited seconds\nMax address space         2147483648           unlimited            bytes\n"}, 1<<30 - forThreads},
+		"address space, no limit": {map[string]string{"/proc/meminfo": meminfo, "/proc/self/limits": "Max address space         unlimited            unlimited            bytes\n"}, 16 << 30},
+		"address space, used up": {map[string]string{"/proc/meminfo": meminfo, "/proc/self/status": "VmSize:\t 1048576 kB\n",
+			"/proc/self/limits": "Max address space         1073741824           unlimited            bytes\n"}, leastMemory / 7 * 10},
+		"path tricks": {map[string]string{"/proc/self/cgroup": "0::/../../etc\n", "/sys/fs/cgroup/etc/memory.max": "1073741824"}, 1 << 30},
 	} {
 		got := MemoryLimit(func(name string) ([]byte, error) {
 			if content, ok := tt.files[name]; ok {
@@ -29,8 +34,27 @@ func TestMemoryLimit(t *testing.T) {
 			}
 			return nil, fs.ErrNotExist
 		})
-		if want := tt.bytes / 10 * 7 >> 20 << 20; got != want {
+		if want := max(tt.bytes/10*7>>20<<20, leastMemory); got != want {
 			t.Errorf("%s: got %d, want %d", name, got, want)
+		}
+	}
+}
+
+// What the Go runtime was told by its own variable is the default, where it is less; a setting wins.
+func TestTheRuntimesMemoryLimit(t *testing.T) {
+	usual := load(t, nil, nil).MemoryLimit
+	for name, tt := range map[string]struct {
+		environ []string
+		want    int64
+	}{
+		"less":                      {[]string{"GOMEMLIMIT=100MiB"}, 100 << 20},
+		"more":                      {[]string{"GOMEMLIMIT=16000GiB"}, usual},
+		"off":                       {[]string{"GOMEMLIMIT=off"}, usual},
+		"less than is possible":     {[]string{"GOMEMLIMIT=1MiB"}, leastMemory},
+		"beside a setting, smaller": {[]string{"GOMEMLIMIT=100MiB", "SLUICE_MEMORY_LIMIT=200MiB"}, 200 << 20},
+	} {
+		if got := load(t, nil, tt.environ).MemoryLimit; got != tt.want {
+			t.Errorf("%s: %d; want %d", name, got, tt.want)
 		}
 	}
 }
