@@ -57,14 +57,21 @@ func seed(t *testing.T) uint64 {
 // start runs a command of the folder binaries. It is killed when the test ends, and its output is shown if the test failed.
 func start(t *testing.T, name, command string, environment []string, args ...string) *process.Process {
 	t.Helper()
-	p, err := process.Start(process.Spec{Name: name, Path: filepath.Join(binaries, command), Args: args, Env: environment, Home: t.TempDir()})
+	return launch(t, process.Spec{Name: name, Path: filepath.Join(binaries, command), Args: args, Env: environment})
+}
+
+// launch is start for any command.
+func launch(t *testing.T, spec process.Spec) *process.Process {
+	t.Helper()
+	spec.Home = t.TempDir()
+	p, err := process.Start(spec)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		p.Kill()
 		if t.Failed() {
-			t.Logf("%s (%s)\n--- standard output ends:\n%s\n--- standard error ends:\n%s", name, p.State(), p.Stdout.String(), p.Stderr.String())
+			t.Logf("%s (%s)\n--- standard output ends:\n%s\n--- standard error ends:\n%s", spec.Name, p.State(), p.Stdout.String(), p.Stderr.String())
 		}
 	})
 	return p
