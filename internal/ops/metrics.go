@@ -28,9 +28,9 @@ type Metrics struct {
 	received, receivedBytes, rows, rejects, flags atomic.Uint64
 	buffered, leases                              atomic.Int64
 
-	rescued, duplicates, files, lost, trimmed, givenUp prometheus.Counter
-	rejected, anomalies, commits, awsErrors            *counters
-	commitDuration, fileSize                           prometheus.Histogram
+	rescued, duplicates, files, lost, trimmed, givenUp, snapshots prometheus.Counter
+	rejected, anomalies, commits, awsErrors                       *counters
+	commitDuration, fileSize                                      prometheus.Histogram
 }
 
 // NewMetrics makes the metrics of one service. What the consumer tells of readiness goes on to health.
@@ -87,6 +87,8 @@ func newMetrics(build Build, health *Health, now func() time.Time) *Metrics {
 		"Committed batches whose uploads others aborted before they were visible, and whose records are read again. Worry at the first: the bucket has a rule that aborts uploads too soon, or somebody does.")
 	m.trimmed = count("sluice_records_trimmed_total",
 		"Times that records may have grown older than the stream's retention before they were read; the log has the range. Kinesis does not tell how many they were. Worry at the first: lengthen the retention, and find out why nobody read.")
+	m.snapshots = count("sluice_detector_snapshots_lost_total",
+		"Snapshots of the detectors that were missing, damaged or of other settings when a shard was taken, so that its detectors began anew. Once after a change of the detectors is in order; worry about any other.")
 	m.rejected = newCounters(r, "sluice_records_rejected_total",
 		"Records that are no rows, and were written under the error prefix. Worry when it is more than a trickle, and read the files there.", "reason")
 	m.anomalies = newCounters(r, "sluice_anomalies_total",
@@ -150,6 +152,9 @@ func (m *Metrics) Anomalies(detector string, n int) {
 
 // Buffered tells that the open batches grew by so many bytes, or shrank.
 func (m *Metrics) Buffered(delta int64) { m.buffered.Add(delta) }
+
+// SnapshotLost counts snapshots of detectors that could not be used.
+func (m *Metrics) SnapshotLost() { m.snapshots.Inc() }
 
 // Detector tells how many keys a detector keeps for a shard, and how many it has forgotten for want of room since its
 // engine was made for that shard.

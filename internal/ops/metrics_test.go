@@ -61,6 +61,7 @@ func use(m *Metrics, shard string) {
 	m.Buffered(512)
 	m.Buffered(-256)
 	m.Detector("rate", shard, 7, 5)
+	m.SnapshotLost()
 	m.AWSError("kinesis", "GetRecords", "throttled")
 	m.Leases(1)
 	m.Lost(shard)
@@ -95,6 +96,7 @@ func TestScrape(t *testing.T) {
 		{"sluice_records_trimmed_total", "counter", `sluice_records_trimmed_total 1`},
 		{"sluice_detector_keys", "gauge", `sluice_detector_keys{detector="rate"} 7`},
 		{"sluice_detector_evictions_total", "counter", `sluice_detector_evictions_total{detector="rate"} 5`},
+		{"sluice_detector_snapshots_lost_total", "counter", `sluice_detector_snapshots_lost_total 1`},
 		{"sluice_aws_errors_total", "counter", `sluice_aws_errors_total{class="throttled",operation="GetRecords",service="kinesis"} 1`},
 		{"sluice_commit_duration_seconds", "histogram", `
 			sluice_commit_duration_seconds_bucket{le="0.05"} 0

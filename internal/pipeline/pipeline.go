@@ -38,6 +38,7 @@ type Metrics interface {
 	Rescued(rows int)                                        // rows with something in the column rescued
 	Duplicates(keys int)                                     // keys that came again in the same record
 	Anomalies(detector string, n int)                        //
+	SnapshotLost()                                           // a detectors' snapshot that should be there could not be used
 	Buffered(delta int64)                                    // bytes that the open batches hold
 	Detector(name, shard string, keys int, evictions uint64) // of a shard's detector, after a commit
 }

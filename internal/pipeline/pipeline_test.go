@@ -36,6 +36,7 @@ type fakeShard struct {
 	fetches  chan consumer.Fetch
 	stopping chan struct{}
 	states   [][]byte
+	lost     error // of a snapshot that should be among them
 	fenced   bool
 	batches  []consumer.Batch
 }
@@ -44,7 +45,12 @@ func (s *fakeShard) Shard() string                  { return "shardId-0000000000
 func (s *fakeShard) Fetches() <-chan consumer.Fetch { return s.fetches }
 func (s *fakeShard) Stopping() <-chan struct{}      { return s.stopping }
 
-func (s *fakeShard) State(context.Context, func(error)) ([][]byte, error) { return s.states, nil }
+func (s *fakeShard) State(_ context.Context, warn func(error)) ([][]byte, error) {
+	if s.lost != nil {
+		warn(s.lost)
+	}
+	return s.states, nil
+}
 
 func (s *fakeShard) Agreed(_ context.Context, name string) (string, error) {
 	s.mu.Lock()
@@ -73,6 +79,7 @@ func (s *fakeShard) Commit(_ context.Context, b consumer.Batch) error {
 type counts struct {
 	mu                           sync.Mutex
 	records, rescued, duplicates int
+	snapshots                    int
 	rejected, anomalies          map[string]int
 	buffered                     int64
 }
@@ -81,6 +88,7 @@ func (c *counts) Received(records, _ int) { c.mu.Lock(); c.records += records; c
 func (c *counts) Rescued(n int)           { c.mu.Lock(); c.rescued += n; c.mu.Unlock() }
 func (c *counts) Duplicates(n int)        { c.mu.Lock(); c.duplicates += n; c.mu.Unlock() }
 func (c *counts) Buffered(n int64)        { c.mu.Lock(); c.buffered += n; c.mu.Unlock() }
+func (c *counts) SnapshotLost()           { c.mu.Lock(); c.snapshots++; c.mu.Unlock() }
 func (c *counts) Rejected(reason string, n int) {
 	c.mu.Lock()
 	c.rejected[reason] += n

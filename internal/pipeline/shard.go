@@ -85,6 +85,7 @@ func (s *shard) restore(ctx context.Context) (err error) {
 		return err
 	}
 	warn := func(err error) {
+		s.p.cfg.Metrics.SnapshotLost()
 		s.p.cfg.Log.Warn("a snapshot of the detectors was passed over", "shard", s.session.Shard(), "error", err)
 	}
 	states, err := s.session.State(ctx, warn)
