@@ -106,9 +106,13 @@ func newMetrics(build Build, health *Health, now func() time.Time) *Metrics {
 	return m
 }
 
+// maxScrapes is how many scrapes are answered at the same time. Each gathers all that is counted, and one that cannot write
+// its answer holds it: more than a few are of no use to anybody, and are told to come again.
+const maxScrapes = 8
+
 // Handler serves the metrics to Prometheus.
 func (m *Metrics) Handler(log *slog.Logger) http.Handler {
-	return promhttp.HandlerFor(m, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError)})
+	return promhttp.HandlerFor(m, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError), MaxRequestsInFlight: maxScrapes})
 }
 
 // Expect makes the series of label values that are known in advance start at zero. Without it, the first event of a
