@@ -25,11 +25,20 @@ func (l *loader) checkEndpoints() {
 		case err != nil || endpoint.Host == "" || endpoint.Scheme != "http" && endpoint.Scheme != "https":
 			// The value may hold a password, and so may url.Parse's error.
 			l.faults = append(l.faults, Fault{name, sourceEnv, "want a URL such as https://host or http://localhost:4566"})
+		case linkLocal(endpoint):
+			l.faults = append(l.faults, Fault{name, sourceEnv, fmt.Sprintf(
+				"%s is a link-local address: credentials are to be had there, and none of these services", endpoint.Host)})
 		case insecure(endpoint) && !l.config.AllowInsecureEndpoints:
 			l.faults = append(l.faults, Fault{name, sourceEnv, fmt.Sprintf(
 				"%s would be reached over plain http; use https, or set SLUICE_ALLOW_INSECURE_ENDPOINTS=true", endpoint.Host)})
 		}
 	}
+}
+
+// linkLocal tells whether the endpoint is an address of the network's own, as that of the instance metadata is.
+func linkLocal(endpoint *url.URL) bool {
+	address, err := netip.ParseAddr(endpoint.Hostname())
+	return err == nil && address.Unmap().IsLinkLocalUnicast()
 }
 
 // insecure tells whether what is sent to the endpoint can be read outside of this machine.

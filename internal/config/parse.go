@@ -238,6 +238,12 @@ func objectPrefix(text string) (string, error) {
 	if strings.HasPrefix(text, "/") || len(text) > 512 {
 		return "", errors.New("want a prefix of at most 512 bytes that does not begin with a slash")
 	}
+	// To S3 these are names like any other; to whoever lists or copies the objects as files they lead elsewhere.
+	for part := range strings.SplitSeq(text, "/") {
+		if part == "." || part == ".." {
+			return "", errors.New("want a prefix without . and .. between its slashes")
+		}
+	}
 	return text, nil
 }
 

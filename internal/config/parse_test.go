@@ -44,6 +44,8 @@ func TestValues(t *testing.T) {
 		"TIMEZONE": {[]string{"UTC", "America/New_York"}, []string{"Local", "../etc/passwd", "+01:00"}},
 		"HTTP_ADDR": {[]string{"off", ":0", "localhost:80", "[::]:9464", "0.0.0.0:65535"},
 			[]string{"on", "localhost", "http://localhost:80", "::1:80", ":65536", ":http", ":-1"}},
+		"PREFIX":       {[]string{"data/", "a..b/", ".../", "!{timestamp:yyyy/MM/dd}/"}, []string{"../", "data/../x/", "./", "data/..", "/data/"}},
+		"STATE_PREFIX": {[]string{"state/"}, []string{"../state/", "state"}},
 		"KMS_KEY": {[]string{"alias/a", "arn:aws:kms:eu-west-1:123456789012:key/1-a", "1234abcd-12ab-34cd-56ef-1234567890ab",
 			"mrk-1234abcd12ab34cd56ef1234567890ab"}, []string{"a", "arn:aws:s3:::b"}},
 		"COMPRESSION": {[]string{"zstd", "snappy", "gzip", "none"}, []string{"ZSTD", "lzo"}},
