@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -33,16 +32,6 @@ func idle(c *Config) {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-	}
-}
-
-// split divides the only shard in the middle.
-func (l *lab) split() {
-	l.t.Helper()
-	_, err := l.k.SplitShard(l.t.Context(), &kinesis.SplitShardInput{StreamName: aws.String(labStream), ShardToSplit: aws.String(onlyShard),
-		NewStartingHashKey: aws.String("85070591730234615865843651857942052863")})
-	if err != nil {
-		l.t.Fatal(err)
 	}
 }
 
@@ -88,16 +77,12 @@ func relist(w *labWorker) {
 // Two workers whose clocks are twenty minutes apart share the shards, and the one notices in time that the other is dead: no
 // time that a machine wrote is compared with another's.
 func TestClocksThatDiffer(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, 4)
 	at := func(name string, off time.Duration) *labWorker {
-		cfg := Config{Stream: labStream, App: "app", Table: "leases", CreateTable: true, Worker: name, Failover: 2 * time.Second,
-			StatePrefix: "_state/", Prefixes: []string{"data/"}, Log: slog.New(slog.DiscardHandler), Process: copyRecords(1)}
-		ctx, stop := context.WithCancel(context.Background())
-		w := &labWorker{stop: stop, done: make(chan error, 1), c: New(cfg, Clients{l.k, l.d}, l.store)}
-		w.c.now = func() time.Time { return time.Now().Add(off) }
-		go func() { w.done <- w.c.Run(ctx, 10*time.Second); close(w.done) }()
-		t.Cleanup(func() { stop(); <-w.done })
-		return w
+		c := l.consumer(name, every, func(c *Config) { c.Failover = 2 * time.Second })
+		c.now = func() time.Time { return time.Now().Add(off) }
+		return l.run(c)
 	}
 	l.feed(200)
 	fast, slow := at("fast", 10*time.Minute), at("slow", -10*time.Minute)
@@ -143,6 +128,7 @@ func TestRefusedReadsLoseNoShard(t *testing.T) {
 
 // Answers without a record are no end, however far behind Kinesis says that they are.
 func TestEmptyAnswersAreNoEnd(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, 1)
 	const empty = 10
 	l.server.Inject(kcltest.Fault{Operation: "GetRecords", Count: empty, AlterRecords: func(a *kcltest.RecordsAnswer) {
@@ -266,6 +252,7 @@ func TestListings(t *testing.T) {
 
 // Kinesis gives a record that a producer sends twice two sequence numbers: these are two records.
 func TestARecordThatIsPutTwiceIsTwoRows(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, 1)
 	entry := types.PutRecordsRequestEntry{Data: []byte("the same"), PartitionKey: aws.String("k")}
 	for range 2 {

@@ -241,15 +241,6 @@ func TestTheChildOfAMergeWaitsForBothParents(t *testing.T) {
 	l.exact()
 }
 
-// split splits the only shard of a lab.
-func (l *lab) split() {
-	l.t.Helper()
-	if _, err := l.k.SplitShard(l.t.Context(), &kinesis.SplitShardInput{StreamName: aws.String(labStream), ShardToSplit: aws.String(onlyShard),
-		NewStartingHashKey: aws.String("85070591730234615865843651857942052863")}); err != nil {
-		l.t.Fatal(err)
-	}
-}
-
 // What is the first listing, and which time LATEST is, the group's first worker decides for all: a worker that comes
 // later, and finds children of which it never heard, reads them from their first record; and what came before a crash
 // is read after it.
