@@ -7,4 +7,11 @@ const options = {
 };
 const server = require(name)(options);
 server.listen(0, '127.0.0.1', () => console.log('http://127.0.0.1:' + server.address().port));
+// Both throw when a client goes away in the midst of a request. It is the client's fault, and no reason to end.
+process.on('uncaughtException', (error) => {
+  if (error.code !== 'ECONNRESET' && error.message !== 'aborted') {
+    console.error(error);
+    process.exit(1);
+  }
+});
 process.stdin.on('end', () => process.exit(0)).resume();

@@ -323,6 +323,11 @@ func (r *run) inject(ctx context.Context, list []fault, number uint64, apart tim
 	}
 	after, _ := r.fleet.metric(ctx, "sluice_aws_errors_total")
 	took, err := r.calm(ctx)
+	if err != nil && ctx.Err() == nil {
+		if dead := r.world.Answers(ctx); dead != nil {
+			return fmt.Errorf("a stand-in answers no more, at %s: %w", r.since(time.Now()), dead)
+		}
+	}
 	well := fmt.Sprintf("caught up after %v", took.Round(100*time.Millisecond))
 	if err != nil && ctx.Err() == nil {
 		well = "DID NOT CATCH UP"

@@ -202,6 +202,16 @@ func (w *World) tell(ctx context.Context, method string, body []byte) error {
 	return nil
 }
 
+// Answers fails unless every one of the stand-ins answers, without anything in between.
+func (w *World) Answers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	_, kinesisErr := w.Kinesis.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: aws.String(Stream)})
+	_, dynamoErr := w.Dynamo.ListTables(ctx, &dynamodb.ListTablesInput{})
+	_, s3Err := w.S3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: aws.String(Bucket)})
+	return errors.Join(kinesisErr, dynamoErr, s3Err)
+}
+
 // Environment is what the AWS SDK of a process needs to find the endpoints given.
 func Environment(kinesisURL, dynamoURL, s3URL string) []string {
 	return []string{
