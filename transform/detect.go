@@ -1,8 +1,6 @@
 package transform
 
 import (
-	"slices"
-
 	"github.com/sluice-etl/sluice/internal/columns"
 )
 
@@ -60,7 +58,7 @@ type Detector struct {
 // [RescuedColumn]; a key of such a name becomes a column with the prefix source_.
 func NewDetector(reserved ...string) *Detector {
 	return &Detector{
-		reserved: append([]string{RescuedColumn}, reserved...),
+		reserved: reserved,
 		json:     NewJSON(Schema{}),
 		index:    map[string]int{},
 	}
@@ -105,17 +103,11 @@ func (d *Detector) Records() int { return d.records }
 
 // Schema is the schema of the records so far, as version 1.
 func (d *Detector) Schema() Schema {
-	s := Schema{Version: 1, Fields: make([]Field, 0, len(d.columns))}
-	names := map[string]bool{}
-	reserved := func(name string) bool { return slices.Contains(d.reserved, name) }
-	taken := func(name string) bool { return names[name] }
-	for _, c := range d.columns {
-		f := Field{Source: c.source}
-		f.Name = columnName(c.lower, reserved, taken)
-		f.Type = c.kinds.columnType()
-		names[f.Name] = true
-		s.Fields = append(s.Fields, f)
+	s := Schema{Version: 1, Fields: make([]Field, len(d.columns))}
+	for i, c := range d.columns {
+		s.Fields[i] = Field{Field: columns.Field{Name: c.lower, Type: c.kinds.columnType()}, Source: c.source}
 	}
+	s.nameColumns(d.reserved)
 	return s
 }
 

@@ -1,67 +1,27 @@
 package transform
 
 import (
-	"fmt"
 	"unicode/utf8"
 
 	"github.com/sluice-etl/sluice/internal/columns"
 )
 
-// The codes of rejects: all there are.
-const (
-	CodeEmpty       = "empty"         // a payload without a line
-	CodeInvalidJSON = "invalid_json"  // a syntax error
-	CodeInvalidUTF8 = "invalid_utf8"  // bytes that are not UTF-8, in a string or elsewhere
-	CodeNotAnObject = "not_an_object" // JSON, but an array or a scalar
-	CodeTooDeep     = "too_deep"      // nesting beyond 64 levels
-	CodeTooManyKeys = "too_many_keys" // more than 1,000 keys at the top of the record
-)
-
 const maxKeys = 1000
-
-// A Reject is a line that is no record.
-type Reject struct {
-	Place   int    // of the line in the payload, counted from 0 over rows and rejects
-	Code    string // one of the constants above
-	Message string // for a person, with the offset in the payload
-	Raw     []byte // the line, as a part of the payload
-}
-
-// Output is where a decoder puts what it makes of payloads. Everything is added to what is there already, and Lines is
-// always the number of rows plus the number of rejects that were added.
-type Output struct {
-	// Table gets the rows: the decoder adds to its first columns, those of its Fields, and leaves other columns, and
-	// the table's count of rows, to the caller. The first columns must be of equal length.
-	Table   *columns.Table
-	Places  []int32 // of every row: the place of its line in its payload, as in Reject
-	Rejects []Reject
-
-	Lines      int
-	Duplicates int // keys of rows that came again in the same record; the last one won
-	Rescued    int // rows with something in the column rescued
-}
-
-// Reset empties all but the table, and keeps the memory for further use.
-func (o *Output) Reset() {
-	clear(o.Rejects)
-	*o = Output{Table: o.Table, Places: o.Places[:0], Rejects: o.Rejects[:0]}
-}
 
 // JSON decodes JSON records into columns. It reuses its memory, so that rows cost no allocation once it is warm, and is
 // not safe for concurrent use: have one per shard.
 type JSON struct {
 	scanner
+	rows
 	fields []columns.Field // with rescued
 	exact  map[string]int  // source keys to columns
 	lower  map[string]int  // the same in lower case
 	tokens []string        // by column: the source key in quotes; empty if it cannot be written without escapes
 	next   []int           // by column + 1: the column that came after it in the last record
 
-	cols      []columns.Column
 	validUTF8 bool // the payload is
 
 	// of the current record
-	row        int // its index in cols
 	duplicates int
 	rescued    []rescue
 	names      []byte // unescaped keys
@@ -107,7 +67,6 @@ func (d *JSON) Decode(payload []byte, out *Output) {
 	d.begin(payload, out.Table.Columns[:len(d.fields)])
 	defer d.end()
 	last := &d.cols[len(d.cols)-1]
-	d.row = last.Len()
 	place := 0
 	for pos := d.space(d.start()); pos < len(payload); pos = d.space(pos) {
 		start := pos
@@ -138,7 +97,8 @@ func (d *JSON) Decode(payload []byte, out *Output) {
 
 // begin takes a payload up.
 func (d *JSON) begin(payload []byte, cols []columns.Column) {
-	d.data, d.cols = payload, cols
+	d.data = payload
+	d.beginRows(cols)
 	d.validUTF8 = utf8.Valid(payload)
 }
 
@@ -152,30 +112,6 @@ func (d *JSON) end() {
 func (d *JSON) forget() {
 	clear(d.rescued) // it refers to the payload
 	d.rescued = d.rescued[:0]
-}
-
-// start is where the payload begins behind a byte order mark.
-func (d *JSON) start() int {
-	if len(d.data) >= 3 && string(d.data[:3]) == "\xef\xbb\xbf" {
-		return 3
-	}
-	return 0
-}
-
-// endRow finishes a row in the decoder's own columns.
-func (d *JSON) endRow() {
-	d.row++
-	for i := range d.cols {
-		if c := &d.cols[i]; len(c.Valid) < d.row {
-			c.AppendNull()
-		}
-	}
-}
-
-func (d *JSON) dropRow() {
-	for i := range d.cols {
-		d.cols[i].Truncate(d.row)
-	}
 }
 
 // record reads the line that begins at start, which is no white space, and returns its end. If it is no record then
@@ -259,20 +195,4 @@ func (d *JSON) resume(start int) int {
 		line = d.lineEnd(line + 1)
 	}
 	return line
-}
-
-func (d *JSON) reject(place, start, end int) Reject {
-	for end > start && isSpace(d.data[end-1]) {
-		end--
-	}
-	found := "the end"
-	if at := d.fault.at; at < len(d.data) {
-		found = fmt.Sprintf("%q", d.data[at:at+1])
-	}
-	return Reject{
-		Place:   place,
-		Code:    d.fault.code,
-		Message: fmt.Sprintf("at byte %d: want %s, found %s", d.fault.at, d.fault.what, found),
-		Raw:     d.data[start:end],
-	}
 }

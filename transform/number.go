@@ -3,6 +3,8 @@ package transform
 import (
 	"math"
 	"strconv"
+
+	"github.com/sluice-etl/sluice/internal/columns"
 )
 
 // number is a number as it was read: mantissa * 10^exponent, where the mantissa is complete up to 19 digits.
@@ -144,4 +146,25 @@ func (n *number) parse() (v float64, finite, exact bool) {
 		return 0, false, false
 	}
 	return v, true, n.digits <= maxDigits && math.Abs(v) >= minNormal
+}
+
+// appendNumber adds a number to an Int64 or Double column: null, where the column does not take it. It tells whether
+// the column says all that the number says.
+func appendNumber(c *columns.Column, n *number) (whole bool) {
+	if c.Type == columns.Int64 {
+		v, fits := n.int64()
+		if !fits {
+			c.AppendNull()
+			return false
+		}
+		c.AppendInt(v)
+		return !n.negativeZero()
+	}
+	v, finite, exact := n.double()
+	if !finite {
+		c.AppendNull()
+		return false
+	}
+	c.AppendDouble(v)
+	return exact
 }

@@ -186,28 +186,9 @@ func (d *JSON) numberValue(pos int, c *columns.Column, column int, token []byte)
 	if end < 0 {
 		return -1
 	}
-	if c.Type == columns.Int64 {
-		v, fits := n.int64()
-		if fits {
-			c.AppendInt(v)
-			if n.negativeZero() {
-				d.keep(column, token, d.data[pos:end], false)
-			}
-			return end
-		}
-		c.AppendNull()
+	if !appendNumber(c, &n) {
 		_, _, exact := n.double()
 		d.keep(column, token, d.data[pos:end], !exact)
-		return end
-	}
-	v, finite, exact := n.double()
-	if finite {
-		c.AppendDouble(v)
-	} else {
-		c.AppendNull()
-	}
-	if !exact {
-		d.keep(column, token, d.data[pos:end], true)
 	}
 	return end
 }

@@ -246,6 +246,14 @@ func (s *scanner) balanced(pos, limit int) int {
 	return -1
 }
 
+// start is where the payload begins behind a byte order mark.
+func (s *scanner) start() int {
+	if len(s.data) >= 3 && string(s.data[:3]) == "\xef\xbb\xbf" {
+		return 3
+	}
+	return 0
+}
+
 // lineEnd is the place of the next newline, or the end of data.
 func (s *scanner) lineEnd(pos int) int {
 	if i := bytes.IndexByte(s.data[pos:], '\n'); i >= 0 {

@@ -1,6 +1,7 @@
 package transform
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -23,6 +24,19 @@ type Field struct {
 type Schema struct {
 	Version int     `json:"version"`
 	Fields  []Field `json:"fields"`
+}
+
+// nameColumns makes names that differ of the keys in lower case that the columns have for names. Reserved are the names of
+// columns that are added to those of the schema, beside rescued.
+func (s *Schema) nameColumns(reserved []string) {
+	names := make(map[string]bool, len(s.Fields))
+	added := func(name string) bool { return name == RescuedColumn || slices.Contains(reserved, name) }
+	taken := func(name string) bool { return names[name] }
+	for i := range s.Fields {
+		name := columnName(s.Fields[i].Name, added, taken)
+		names[name] = true
+		s.Fields[i].Name = name
+	}
 }
 
 // appendLower adds key in lower case to dst: the form in which keys are compared. It is rune by rune, unlike

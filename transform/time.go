@@ -16,19 +16,34 @@ func parseTime(b []byte) (ms int64, ok bool) {
 		b[4] != '-' || b[7] != '-' || b[10] != 'T' || b[13] != ':' || b[16] != ':' {
 		return 0, false
 	}
-	century, year, month, date := digits2(b[0:]), digits2(b[2:]), digits2(b[5:]), digits2(b[8:])
-	hour, minute, second := digits2(b[11:]), digits2(b[14:]), digits2(b[17:])
-	year += 100 * century
-	if century|year|hour|minute|second < 0 || hour > 23 || minute > 59 || second > 59 ||
-		month < 1 || month > 12 || date < 1 || date > daysIn(year, month) {
+	c := clock{
+		year: 100*digits2(b[0:]) + digits2(b[2:]), month: digits2(b[5:]), date: digits2(b[8:]),
+		hour: digits2(b[11:]), minute: digits2(b[14:]), second: digits2(b[17:]),
+	}
+	var rest []byte
+	if c.milli, rest = thousandths(b[19:]); c.milli < 0 {
 		return 0, false
 	}
-	fraction, rest := thousandths(b[19:])
-	offset, ok := parseOffset(rest)
-	if fraction < 0 || !ok {
+	if c.offset, ok = parseOffset(rest); !ok {
 		return 0, false
 	}
-	ms = daysSince1970(year, month, date)*day + int64(hour*3600+minute*60+second)*1000 + int64(fraction-offset)
+	return c.time()
+}
+
+// clock is what a text says of a time. Numbers below zero are none.
+type clock struct {
+	year, month, date           int
+	hour, minute, second, milli int
+	offset                      int // from UTC, in milliseconds
+}
+
+// time gives the milliseconds since 1970 UTC, if there is such a time.
+func (c *clock) time() (ms int64, ok bool) {
+	if c.year|c.hour|c.minute|c.second < 0 || c.hour > 23 || c.minute > 59 || c.second > 59 ||
+		c.month < 1 || c.month > 12 || c.date < 1 || c.date > daysIn(c.year, c.month) {
+		return 0, false
+	}
+	ms = daysSince1970(c.year, c.month, c.date)*day + int64(c.hour*3600+c.minute*60+c.second)*1000 + int64(c.milli-c.offset)
 	return ms, minTime <= ms && ms < endTime
 }
 
@@ -36,7 +51,7 @@ func parseTime(b []byte) (ms int64, ok bool) {
 func digits2(b []byte) int {
 	tens, units := b[0]-'0', b[1]-'0'
 	if tens > 9 || units > 9 {
-		return -1 << 16 // stays negative when a century is added
+		return -1 << 16 // stays negative when another is added, also a hundred times
 	}
 	return int(tens)*10 + int(units)
 }
