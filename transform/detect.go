@@ -130,6 +130,11 @@ func (d *JSON) kindOf(value []byte) kinds {
 	}
 	s := scanner{data: value}
 	n, _ := s.number(0)
+	return n.kind()
+}
+
+// kind is the type that takes a number.
+func (n *number) kind() kinds {
 	if _, fits := n.int64(); fits && !n.negativeZero() {
 		return kind(columns.Int64)
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 func decode(s Schema, payloads ...string) *Output {
-	d := NewJSON(s)
+	d := newDecoder(s)
 	out := &Output{Table: columns.NewTable(d.Fields())}
 	for _, p := range payloads {
 		d.Decode([]byte(p), out)

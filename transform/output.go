@@ -14,6 +14,9 @@ const (
 	CodeNotAnObject = "not_an_object" // JSON, but an array or a scalar
 	CodeTooDeep     = "too_deep"      // nesting beyond 64 levels
 	CodeTooManyKeys = "too_many_keys" // more than 1,000 keys at the top of the record
+	CodeNoMatch     = "no_match"      // a line that is not of the log format
+	CodeInvalidCSV  = "invalid_csv"   // a quoted value that does not end, or not at the end of its field
+	CodeHeader      = "header"        // a payload without a line but headers
 )
 
 // A Reject is a line that is no record.

@@ -1,6 +1,10 @@
 package transform
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,14 +20,54 @@ const RescuedColumn = "rescued"
 // A Field is one column of the schema, and the key of the records that it comes from.
 type Field struct {
 	columns.Field
-	Source string `json:"source"` // as it came first; keys that differ from it by case only are the same column
+	// Source is of JSON a key, as it came first; keys that differ from it by case only are the same column. Of an access log
+	// it is the name that the package comment gives a directive. Of CSV and TSV it is the column's name in the header line;
+	// the order of the fields says which value it gets.
+	Source string `json:"source"`
 }
 
-// Schema is the list of columns that records are turned into, in their order. The columns that are added to every
-// schema are no part of it.
+// The formats of records.
+const (
+	FormatJSON   = ""
+	FormatApache = "apache"
+	FormatCSV    = "csv"
+	FormatTSV    = "tsv"
+	FormatRaw    = "raw"
+)
+
+// Schema is the list of columns that records are turned into, in their order, and all else that a decoder must know.
+// The columns that are added to every schema are no part of it.
 type Schema struct {
-	Version int     `json:"version"`
-	Fields  []Field `json:"fields"`
+	Version   int     `json:"version"`
+	Format    string  `json:"format,omitempty"`     // one of the constants above
+	LogFormat string  `json:"log_format,omitempty"` // of FormatApache
+	Fields    []Field `json:"fields"`
+}
+
+// ParseSchema reads declared columns: JSON of the form of a Schema. What a field lacks is made up: its type is string, and its
+// source is its name. Names must be such as Glue and Athena accept, and not be reserved, as for [NewDetector].
+func ParseSchema(text []byte, reserved ...string) (Schema, error) {
+	s := Schema{Version: 1}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&s); err != nil {
+		return Schema{}, fmt.Errorf("want JSON of the form {\"fields\": [{\"name\": \"id\", \"type\": \"int64\"}]}: %w", err)
+	}
+	if len(s.Fields) == 0 {
+		return Schema{}, errors.New("it declares no column")
+	}
+	named := Schema{Fields: slices.Clone(s.Fields)}
+	named.nameColumns(reserved)
+	for i := range s.Fields {
+		f := &s.Fields[i]
+		if name := named.Fields[i].Name; f.Name != name {
+			return Schema{}, fmt.Errorf("a column cannot be called %q; %q would do", f.Name, name)
+		}
+		if f.Source == "" {
+			f.Source = f.Name
+		}
+	}
+	return s, nil
 }
 
 // nameColumns makes names that differ of the keys in lower case that the columns have for names. Reserved are the names of

@@ -16,6 +16,9 @@ import (
 //
 //	== name
 //	schema a:int64 b:string   the columns, which are the keys too
+//	format csv                the format, if it is not JSON
+//	log format                a log format, of which the columns are shown:
+//	columns a:int64 b:string  by name and type
 //	< text                    a physical line of the payload; lines are joined by newlines
 //	<q "te\xefxt"             the same, as a Go string, and without a newline before and after it
 //	> place | a | b | rescued the rows,
@@ -68,6 +71,12 @@ func readScript(t *testing.T, file string) []scriptCase {
 			joined = true
 		case word == "schema":
 			c.schema = schemaOf(strings.Fields(rest)...)
+		case word == "format":
+			c.schema.Format = rest
+		case word == "log":
+			if c.schema, err = ApacheSchema(rest, false); err != nil {
+				t.Fatalf("%s:%d: %v", file, n, err)
+			}
 		case word == "<":
 			if !joined {
 				c.payload += "\n"
@@ -81,7 +90,7 @@ func readScript(t *testing.T, file string) []scriptCase {
 			}
 			c.payload += text
 			joined = true
-		case word == ">" || word == "!" || word == "dup":
+		case word == ">" || word == "!" || word == "dup" || word == "columns":
 			c.want += line + "\n"
 		default:
 			t.Fatalf("%s:%d: unknown line %q", file, n, line)
@@ -105,11 +114,36 @@ func schemaOf(words ...string) Schema {
 	return s
 }
 
+// decoder is what all decoders are.
+type decoder interface {
+	Fields() []columns.Field
+	Decode(payload []byte, out *Output)
+}
+
+func newDecoder(s Schema) decoder {
+	switch s.Format {
+	case FormatApache:
+		d, err := NewApache(s)
+		if err != nil {
+			panic(err)
+		}
+		return d
+	case FormatCSV, FormatTSV:
+		return NewDelimited(s)
+	case FormatRaw:
+		return NewRaw(s)
+	}
+	return NewJSON(s)
+}
+
 func decodeScript(c scriptCase) string {
-	d := NewJSON(c.schema)
+	d := newDecoder(c.schema)
 	out := Output{Table: columns.NewTable(d.Fields())}
 	d.Decode([]byte(c.payload), &out)
 	var b strings.Builder
+	if c.schema.Format == FormatApache {
+		fmt.Fprintf(&b, "columns %s\n", describe(c.schema))
+	}
 	for row, place := range out.Places {
 		fmt.Fprintf(&b, "> %d", place)
 		for i := range out.Table.Columns {

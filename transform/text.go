@@ -61,19 +61,26 @@ func hex4(b []byte) rune {
 	}
 	var r rune
 	for _, c := range b[:4] {
-		switch {
-		case '0' <= c && c <= '9':
-			c -= '0'
-		case 'a' <= c && c <= 'f':
-			c -= 'a' - 10
-		case 'A' <= c && c <= 'F':
-			c -= 'A' - 10
-		default:
+		digit := hexDigit(c)
+		if digit < 0 {
 			return -1
 		}
-		r = r<<4 | rune(c)
+		r = r<<4 | digit
 	}
 	return r
+}
+
+// hexDigit is the value of a hexadecimal digit; -1 if c is none.
+func hexDigit(c byte) rune {
+	switch {
+	case '0' <= c && c <= '9':
+		return rune(c - '0')
+	case 'a' <= c && c <= 'f':
+		return rune(c - 'a' + 10)
+	case 'A' <= c && c <= 'F':
+		return rune(c - 'A' + 10)
+	}
+	return -1
 }
 
 // compact adds a valid JSON value to dst without the white space between its tokens.
