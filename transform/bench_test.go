@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/sluice-etl/sluice/internal/columns"
 )
@@ -107,6 +110,59 @@ func BenchmarkDecode(b *testing.B) {
 				if err := json.Unmarshal(p, &v); err != nil {
 					b.Fatal(err)
 				}
+			}
+		}
+		perRecord(b, n)
+	})
+}
+
+// BenchmarkDecodeLines decodes the lines of an access log into columns, and by the usual regular expression into structs.
+func BenchmarkDecodeLines(b *testing.B) {
+	const n = 1000
+	lines := accessLog(n)
+	size := int64(0)
+	for _, l := range lines {
+		size += int64(len(l))
+	}
+	b.Run("columns", func(b *testing.B) {
+		s, err := ApacheSchema("combined", false)
+		if err != nil {
+			b.Fatal(err)
+		}
+		d := newDecoder(s)
+		out := Output{Table: columns.NewTable(d.Fields())}
+		b.SetBytes(size)
+		b.ReportAllocs()
+		for b.Loop() {
+			for i := range out.Table.Columns {
+				out.Table.Columns[i].Truncate(0)
+			}
+			out.Reset()
+			for _, l := range lines {
+				d.Decode(l, &out)
+			}
+		}
+		if len(out.Places) != n || out.Rescued != 0 {
+			b.Fatalf("%d rows, %d rescued", len(out.Places), out.Rescued)
+		}
+		perRecord(b, n)
+	})
+	type request struct {
+		client, ident, user, method, resource, version, referer, agent string
+		at                                                             time.Time
+		status, size                                                   int64
+	}
+	pattern := regexp.MustCompile(`^(\S+) (\S+) (.*?) \[([^\]]*)\] "(\S+) (\S+) (\S+)" (\d+) (\d+|-) "((?:[^"\\]|\\.)*)" "((?:[^"\\]|\\.)*)"$`)
+	b.Run("regexp", func(b *testing.B) {
+		b.SetBytes(size)
+		b.ReportAllocs()
+		for b.Loop() {
+			for _, l := range lines {
+				m := pattern.FindStringSubmatch(string(l))
+				r := request{client: m[1], ident: m[2], user: m[3], method: m[5], resource: m[6], version: m[7], referer: m[10], agent: m[11]}
+				r.at, _ = time.Parse("02/Jan/2006:15:04:05 -0700", m[4])
+				r.status, _ = strconv.ParseInt(m[8], 10, 64)
+				r.size, _ = strconv.ParseInt(m[9], 10, 64)
 			}
 		}
 		perRecord(b, n)

@@ -27,8 +27,10 @@ type Config struct {
 	FailoverTime    time.Duration
 	ShutdownTimeout time.Duration
 
-	Format string
-	Schema string
+	Format          string // json, apache, csv, tsv or raw
+	ApacheLogFormat string // a nickname or a LogFormat; its syntax is not checked here
+	ApacheTypes     string // typed or string
+	Schema          string // detect, or the name of a file
 
 	Bucket      string
 	KMSKey      string // empty: the bucket's own encryption

@@ -90,13 +90,23 @@ func keys() []key[Config] {
 		},
 		{
 			name: "FORMAT", def: "json",
-			doc: "the records' format: `json`, one object in a record or several separated by newlines",
-			set: into(func(c *Config) *string { return &c.Format }, oneOf("json")),
+			doc: "the records' format: `json`, one object in a record or several separated by newlines; lines of an access log (`apache`), of `csv` or `tsv`, or of any text, kept as it is (`raw`)",
+			set: into(func(c *Config) *string { return &c.Format }, oneOf("json", "apache", "csv", "tsv", "raw")),
+		},
+		{
+			name: "APACHE_LOG_FORMAT", def: "combined",
+			doc: "the format of access logs: a LogFormat as Apache has it (such as `%h %l %u %t \"%r\" %>s %b`), or `common`, `combined`, `vhost_combined`, `kdg`, `nginx`, `alb`, `cloudfront`, `s3`, or `auto`: that of these which most of the first records match",
+			set: into(func(c *Config) *string { return &c.ApacheLogFormat }, anyText),
+		},
+		{
+			name: "APACHE_TYPES", def: "typed",
+			doc: "the columns of access logs: statuses and sizes as numbers and times as timestamps (`typed`), or everything as it stands (`string`)",
+			set: into(func(c *Config) *string { return &c.ApacheTypes }, oneOf("typed", "string")),
 		},
 		{
 			name: "SCHEMA", def: "detect",
-			doc: "the columns and their types: `detect` takes them from the first records and keeps them in the lease table",
-			set: into(func(c *Config) *string { return &c.Schema }, oneOf("detect")),
+			doc: "the columns and their types: `detect` takes them from the first records (of `csv` and `tsv`, the first line names them), or a file declares them: `{\"fields\": [{\"name\": \"id\", \"type\": \"int64\"}]}`, where types are `string`, `int64`, `double`, `boolean` and `timestamp`, and `source` is the key of a column that is called otherwise; they are kept in the lease table",
+			set: into(func(c *Config) *string { return &c.Schema }, anyText),
 		},
 		{
 			name: "BUCKET", required: true,

@@ -51,6 +51,9 @@ func oneOf(values ...string) func(string) (string, error) {
 	}
 }
 
+// anyText leaves it to others what a text means.
+func anyText(text string) (string, error) { return text, nil }
+
 func parseBool(text string) (bool, error) {
 	switch text {
 	case "true", "1":

@@ -23,7 +23,7 @@ const (
 type batch struct {
 	p       *Pipeline
 	shard   string
-	decoder *transform.JSON
+	decoder Decoder
 	engine  *anomaly.Engine
 
 	out        transform.Output // its table has the decoder's columns, then the ingest ones, then the detectors'
@@ -48,7 +48,7 @@ type errorFile struct {
 	lines  *sink.Rejects
 }
 
-func newBatch(p *Pipeline, shard string, decoder *transform.JSON, engine *anomaly.Engine) *batch {
+func newBatch(p *Pipeline, shard string, decoder Decoder, engine *anomaly.Engine) *batch {
 	own := decoder.Fields()
 	b := &batch{
 		p: p, shard: shard, decoder: decoder, engine: engine, shrinks: 1, rejected: map[string]int{},

@@ -49,7 +49,7 @@ func BenchmarkPath(b *testing.B) {
 	}
 	stream := kdg.NewStream([]kdg.Source{{Template: template, Rate: 1000}}, 1, noon)
 	all := make([]consumer.Record, records)
-	sample := transform.NewDetector(reserved()...)
+	sample := transform.NewDetector(Reserved()...)
 	for i := range all {
 		data, _, at := stream.Next(nil)
 		all[i] = consumer.Record{SequenceNumber: fmt.Sprintf("%056d", i), Arrival: at, Data: data, User: [][]byte{data}}

@@ -15,13 +15,16 @@ import (
 	"github.com/sluice-etl/sluice/transform"
 )
 
-// Config is what all shards have in common. All fields are required.
+// Config is what all shards have in common. All fields are required, but for one of Schema and NewDetector.
 type Config struct {
 	Prefix, ErrorPrefix *sink.Prefix
 	Timezone            *time.Location // of the prefixes
 	Compression         string
 	CreatedBy           string // named in the files
 	Detectors           []anomaly.Settings
+
+	Schema      *transform.Schema                 // what the workers agree on if they have not yet; nil: it is found in the first records,
+	NewDetector func(reserved ...string) Detector // by one of these
 
 	FlushBytes    int64         // the size of a batch's files at which it ends, as estimated from the last batch
 	FlushInterval time.Duration // the age at which a batch ends
@@ -90,7 +93,7 @@ func Triggers() []string {
 func Reasons() []string {
 	reasons := []string{
 		transform.CodeEmpty, transform.CodeInvalidJSON, transform.CodeInvalidUTF8, transform.CodeNotAnObject, transform.CodeTooDeep,
-		transform.CodeTooManyKeys,
+		transform.CodeTooManyKeys, transform.CodeNoMatch, transform.CodeInvalidCSV, transform.CodeHeader,
 	}
 	for _, r := range []kpl.Reason{kpl.BadChecksum, kpl.BadProtobuf, kpl.BadIndex, kpl.Empty, kpl.TooManyRecords, kpl.TooManyBytes} {
 		reasons = append(reasons, string(r))

@@ -118,7 +118,8 @@ func newLab(t *testing.T, change ...func(*Config, *fakeShard)) *lab {
 		shard: &fakeShard{documents: &documents{text: map[string]string{}}, fetches: make(chan consumer.Fetch), stopping: make(chan struct{})}}
 	cfg := Config{
 		Timezone: time.UTC, Compression: "none", CreatedBy: "test", FlushBytes: 64 << 20, FlushInterval: time.Minute, MemoryLimit: 1 << 30,
-		Metrics: l.counts, Log: slog.New(slog.DiscardHandler),
+		NewDetector: func(reserved ...string) Detector { return transform.NewDetector(reserved...) },
+		Metrics:     l.counts, Log: slog.New(slog.DiscardHandler),
 	}
 	var err, err2 error
 	cfg.Prefix, err = sink.ParsePrefix("data/dt=!{timestamp:yyyy-MM-dd-HH}/")

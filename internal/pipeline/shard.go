@@ -27,7 +27,7 @@ type shard struct {
 	engine  *anomaly.Engine
 
 	schema  *transform.Schema // nil until it is settled
-	sample  *transform.Detector
+	sample  Detector          // nil where the schema is declared
 	waiting []consumer.Record // for the schema
 
 	batch *batch // nil before the first records
@@ -42,9 +42,12 @@ type shard struct {
 // Process handles one shard, from the session's first record until the shard ends or is given back. With a
 // *consumer.Session it is a consumer.Config.Process.
 func (p *Pipeline) Process(ctx context.Context, session Shard) error {
-	s := &shard{p: p, session: session, sample: transform.NewDetector(reserved()...), due: time.NewTimer(0), idle: time.NewTimer(idleInterval)}
+	s := &shard{p: p, session: session, due: time.NewTimer(0), idle: time.NewTimer(idleInterval)}
 	s.due.Stop()
 	defer s.idle.Stop()
+	if p.cfg.Schema == nil {
+		s.sample = p.cfg.NewDetector(Reserved()...)
+	}
 	if err := s.restore(ctx); err != nil {
 		return err
 	}
@@ -155,15 +158,22 @@ func (s *shard) refresh(ctx context.Context) error {
 }
 
 // settle finds the schema, and takes the records that waited for it. A sample without any record settles nothing: all
-// of it is rejected, which needs no columns, and committed at once.
+// of it is rejected, which no columns change, and committed at once.
 func (s *shard) settle(ctx context.Context) error {
 	schema, err := s.p.schema(ctx, s.session, s.sample)
 	if err != nil {
 		return err
 	}
-	decoder := transform.NewJSON(transform.Schema{})
+	decodes := schema
+	if schema == nil {
+		unfit := s.sample.Schema()
+		decodes = &unfit
+	}
+	decoder, err := newDecoder(*decodes)
+	if err != nil {
+		return err
+	}
 	if schema != nil {
-		decoder = transform.NewJSON(*schema)
 		if err := s.engine.Bind(decoder.Fields()); err != nil {
 			return fmt.Errorf("the detectors do not fit the schema: %w", err)
 		}

@@ -4,12 +4,14 @@ import (
 	"github.com/sluice-etl/sluice/anomaly"
 	"github.com/sluice-etl/sluice/internal/config"
 	"github.com/sluice-etl/sluice/sink"
+	"github.com/sluice-etl/sluice/transform"
 )
 
 // plan is what the configuration says to the stages.
 type plan struct {
 	prefix, errorPrefix *sink.Prefix
 	detectors           []anomaly.Settings
+	schema              *transform.Schema // nil: it is to be found
 }
 
 // Check finds what config.Load cannot know: faults in what the stages have to understand.
@@ -26,6 +28,9 @@ func interpret(cfg *config.Config) (p plan, faults config.Faults) {
 	if p.errorPrefix, err = sink.ParseErrorPrefix(cfg.ErrorPrefix); err != nil {
 		faults = append(faults, cfg.Fault("ERROR_PREFIX", err.Error()))
 	}
+	schema, schemaFaults := schema(cfg)
+	p.schema = schema
+	faults = append(faults, schemaFaults...)
 	for _, d := range cfg.Detectors {
 		settings := anomaly.Settings{
 			Name: d.Name, Kind: d.Kind, Key: d.Key, Window: d.Window, Threshold: d.Threshold, MinCount: d.MinCount,

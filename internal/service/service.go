@@ -71,6 +71,8 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	p, err := pipeline.New(pipeline.Config{
 		Prefix: s.plan.prefix, ErrorPrefix: s.plan.errorPrefix, Timezone: s.cfg.Timezone,
+		Schema:      s.plan.schema,
+		NewDetector: func(reserved ...string) pipeline.Detector { return newDetector(s.cfg, reserved...) },
 		Compression: s.cfg.Compression, CreatedBy: s.build.Version, Detectors: s.plan.detectors,
 		FlushBytes: s.cfg.FlushBytes, FlushInterval: s.cfg.FlushInterval,
 		// The rest is for what is being read, encoded and uploaded, and for garbage.
