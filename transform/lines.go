@@ -119,7 +119,7 @@ func (l *lines) put(t *target, value []byte) {
 		return
 	}
 	text := value
-	if l.escaped {
+	if l.escaped && bytes.IndexByte(value, '\\') >= 0 {
 		l.text = undoEscapes(l.text[:0], value)
 		text = l.text
 	}

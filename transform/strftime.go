@@ -203,7 +203,7 @@ func leadingDigits(text []byte, most int) (n int, rest []byte) {
 // leadingName finds the name that the text begins with, whole or as its first three letters; -1 if there is none.
 func leadingName(names []string, text []byte) (n int, rest []byte) {
 	for i, name := range names {
-		if len(text) < 3 || string(text[:3]) != name[:3] {
+		if len(text) < 3 || text[0] != name[0] || text[1] != name[1] || text[2] != name[2] {
 			continue
 		}
 		if len(text) >= len(name) && string(text[:len(name)]) == name {
