@@ -42,6 +42,26 @@ func perRecord(b *testing.B, n int) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/record")
 }
 
+// benchmarkColumns decodes payloads, which make n rows.
+func benchmarkColumns(b *testing.B, schema Schema, payloads [][]byte, n int) {
+	d := newDecoder(schema)
+	out := Output{Table: columns.NewTable(d.Fields())}
+	b.ReportAllocs()
+	for b.Loop() {
+		for i := range out.Table.Columns {
+			out.Table.Columns[i].Truncate(0)
+		}
+		out.Reset()
+		for _, p := range payloads {
+			d.Decode(p, &out)
+		}
+	}
+	if len(out.Places) != n {
+		b.Fatalf("%d rows", len(out.Places))
+	}
+	perRecord(b, n)
+}
+
 // BenchmarkDecode decodes the same records into columns, and with encoding/json into structs and maps.
 func BenchmarkDecode(b *testing.B) {
 	const n = 1000
@@ -52,23 +72,8 @@ func BenchmarkDecode(b *testing.B) {
 	}
 	decode := func(name string, schema Schema, payloads [][]byte) {
 		b.Run(name, func(b *testing.B) {
-			d := NewJSON(schema)
-			out := Output{Table: columns.NewTable(d.Fields())}
 			b.SetBytes(size)
-			b.ReportAllocs()
-			for b.Loop() {
-				for i := range out.Table.Columns {
-					out.Table.Columns[i].Truncate(0)
-				}
-				out.Reset()
-				for _, p := range payloads {
-					d.Decode(p, &out)
-				}
-			}
-			if len(out.Places) != n {
-				b.Fatalf("%d rows", len(out.Places))
-			}
-			perRecord(b, n)
+			benchmarkColumns(b, schema, payloads, n)
 		})
 	}
 	schema := detect(records...)
@@ -129,23 +134,8 @@ func BenchmarkDecodeLines(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		d := newDecoder(s)
-		out := Output{Table: columns.NewTable(d.Fields())}
 		b.SetBytes(size)
-		b.ReportAllocs()
-		for b.Loop() {
-			for i := range out.Table.Columns {
-				out.Table.Columns[i].Truncate(0)
-			}
-			out.Reset()
-			for _, l := range lines {
-				d.Decode(l, &out)
-			}
-		}
-		if len(out.Places) != n || out.Rescued != 0 {
-			b.Fatalf("%d rows, %d rescued", len(out.Places), out.Rescued)
-		}
-		perRecord(b, n)
+		benchmarkColumns(b, s, lines, n)
 	})
 	type request struct {
 		client, ident, user, method, resource, version, referer, agent string

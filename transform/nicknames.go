@@ -13,7 +13,7 @@ type nickname struct {
 // what Apache does not have is written as notes, %{name:type}n.
 var nicknames = map[string]nickname{
 	"common":         {format: `%h %l %u %t "%r" %>s %b`},
-	"kdg":            {format: `%h %l %u %t "%r" %>s %b`}, // its requests have no version, and its times a colon in the offset
+	"kdg":            {format: `%h %l %u %t "%r" %>s %b`}, // its requests have no version
 	"combined":       {format: `%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i"`},
 	"nginx":          {format: `%h - %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i"`},
 	"vhost_combined": {format: `%v:%p %h %l %u %t "%r" %>s %O "%{Referer}i" "%{User-Agent}i"`},

@@ -33,7 +33,7 @@ func identities(rows []row, rejects []reject) (ofRows, ofRejects string) {
 
 func TestAccessLog(t *testing.T) {
 	l := newLab(t, func(c *Config, _ *fakeShard) { c.Schema = apacheSchema(t, "kdg") })
-	line := `10.0.0.1 - Ada [25/Nov/2026:19:07:33 +00:00] "GET /list" 404 7`
+	line := `10.0.0.1 - Ada [25/Nov/2026:19:07:33 +0000] "GET /list" 404 7`
 	l.give(l.record(line), l.record(line+"\n"+line+"\nnonsense\n"+line, line), l.record(""), l.record(strings.Replace(line, "404", "abc", 1)))
 	l.stop()
 	rows, rejects := read(t, l.shard.batches)
@@ -55,7 +55,9 @@ func TestHeaderIsAgreedOn(t *testing.T) {
 		documents := &documents{text: map[string]string{}}
 		csv := func(c *Config, s *fakeShard) {
 			s.documents = documents
-			c.NewDetector = func(reserved ...string) Detector { return transform.NewHeaderDetector(transform.FormatCSV, reserved...) }
+			c.NewDetector = func(reserved ...string) Detector {
+				return transform.NewHeaderDetector(transform.FormatCSV, reserved...)
+			}
 		}
 		first := newLab(t, csv)
 		first.give(first.record("id,name\n"))
