@@ -76,10 +76,6 @@ func NewApache(s Schema) (*Apache, error) {
 	return d, nil
 }
 
-func (l *lines) typed(t *target, typ columns.Type) bool {
-	return t.column != unknown && l.fields[t.column].Type == typ
-}
-
 // Decode adds the lines of a payload to out. It keeps no part of the payload, but rejects do.
 func (d *Apache) Decode(payload []byte, out *Output) { d.decode(payload, out, d) }
 
@@ -128,20 +124,19 @@ func (d *Apache) match(pos, end int) bool {
 	if pos = d.literal(pos, end, d.layout.before, "at the beginning"); pos < 0 {
 		return false
 	}
-	open := d.layout.required < len(d.layout.elements)
 	for i := range d.layout.elements {
 		e := &d.layout.elements[i]
-		if pos = d.element(e, pos, end, open); pos < 0 {
+		if pos = d.element(e, pos, end); pos < 0 {
 			return false
 		}
-		if open && pos == end && i+1 >= d.layout.required {
+		if d.layout.open && pos == end && i+1 >= d.layout.required {
 			return true
 		}
 		if pos = d.literal(pos, end, e.after, e.written); pos < 0 {
 			return false
 		}
 	}
-	if pos < end && open && isSpace(d.data[pos]) {
+	if pos < end && d.layout.open && isSpace(d.data[pos]) {
 		d.beyond = span{pos + 1, end}
 		pos = end
 	}
@@ -169,26 +164,24 @@ func (d *Apache) literal(pos, end int, want, after string) int {
 
 // element finds the text of an element that begins at pos, and returns the place behind it and its quotes or brackets.
 // In a format that is open a bare - can stand for what would be in quotes.
-func (d *Apache) element(e *element, pos, end int, open bool) int {
-	stop := -1
+func (d *Apache) element(e *element, pos, end int) int {
+	start, behind := pos, 0
 	switch {
 	case e.open == 0:
-		stop = d.stop(e, pos, end)
-	case open && pos < end && d.data[pos] == '-':
-		stop = pos + 1
+		pos = d.stop(e, pos, end)
+	case d.layout.open && pos < end && d.data[pos] == '-':
+		pos++
 	case pos == end || d.data[pos] != e.open:
 		return d.fail(CodeNoMatch, pos, fmt.Sprintf("%q before %s", e.open, e.written))
 	default:
-		pos++
-		if stop = d.closing(e, pos, end); stop >= 0 {
-			d.spans = append(d.spans, span{pos, stop})
-			return stop + 1
-		}
+		start, behind = pos+1, 1
+		pos = d.closing(e, start, end)
 	}
-	if stop >= 0 {
-		d.spans = append(d.spans, span{pos, stop})
+	if pos < 0 {
+		return -1
 	}
-	return stop
+	d.spans = append(d.spans, span{start, pos})
+	return pos + behind
 }
 
 // closing finds the quote or bracket that ends a text. Within quotes, backslashes escape.
@@ -259,7 +252,7 @@ func (d *Apache) inside(pattern []conversion, pos, end int) int {
 	for _, c := range pattern {
 		switch c.letter {
 		case 0:
-			if i := bytes.Index(d.data[pos:end], []byte(c.text)); i >= 0 {
+			if i := bytes.Index(d.data[pos:end], c.text); i >= 0 {
 				pos += i + len(c.text)
 			}
 		case 'e', 'k', 'l':

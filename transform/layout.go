@@ -1,6 +1,8 @@
 package transform
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -40,11 +42,11 @@ type element struct {
 
 // layout is a LogFormat, compiled.
 type layout struct {
-	before   string // the first element
+	before   string // what stands before the first element
 	elements []element
-	required int     // so many elements a line must have; fewer than all: it may also have more
-	comments bool    // lines that begin with # are headers
-	told     [2]bool // by phase: the parts tell the time
+	required int  // so many elements a line must have
+	open     bool // it may have more than all, and bare dashes for what is in quotes
+	comments bool // lines that begin with # are headers
 }
 
 // requestParts are the values of %r.
@@ -57,7 +59,7 @@ func compile(format string) (*layout, error) {
 		return nil, err
 	}
 	if len(items) == 0 {
-		return nil, fmt.Errorf("it has no directive")
+		return nil, errors.New("it has no directive")
 	}
 	l := &layout{elements: make([]element, len(items)), required: len(items)}
 	for i := range items {
@@ -168,13 +170,13 @@ func (l *layout) delimit() error {
 		}
 		switch {
 		case e.open != 0 || len(e.stop) > 0:
-		case next.values[0].Name == "query":
+		case strings.HasSuffix(next.written, "q"):
 			e.stop, e.query = next.stop, true
 		default:
 			return fmt.Errorf("nothing stands between %s and %s to tell where one ends", e.written, next.written)
 		}
 		for _, c := range e.pattern {
-			e.inside = e.inside || c.letter == 0 && strings.Contains(c.text, string(e.stop))
+			e.inside = e.inside || c.letter == 0 && bytes.Contains(c.text, e.stop)
 		}
 	}
 	return nil
@@ -182,7 +184,7 @@ func (l *layout) delimit() error {
 
 // join finds out whether the parts of a time tell it together. Parts that do not are texts.
 func (l *layout) join() {
-	for phase := range l.told {
+	for phase := range 2 {
 		var letters strings.Builder
 		var parts []*element
 		for i := range l.elements {
@@ -195,11 +197,11 @@ func (l *layout) join() {
 				}
 			}
 		}
-		l.told[phase] = tells(letters.String())
+		if tells(letters.String()) {
+			continue
+		}
 		for _, e := range parts {
-			if !l.told[phase] {
-				e.form, e.values[0].Type = formPlain, columns.String
-			}
+			e.form, e.values[0].Type = formPlain, columns.String
 		}
 	}
 }

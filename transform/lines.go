@@ -60,6 +60,11 @@ func (l *lines) target(source string) target {
 	return t
 }
 
+// typed tells whether a value goes to a column of a type.
+func (l *lines) typed(t *target, typ columns.Type) bool {
+	return t.column != unknown && l.fields[t.column].Type == typ
+}
+
 // decode adds the lines of a payload to out.
 func (l *lines) decode(payload []byte, out *Output, format lineReader) {
 	l.data, l.passed = payload, false
@@ -123,14 +128,14 @@ func (l *lines) put(t *target, value []byte) {
 		l.text = undoEscapes(l.text[:0], value)
 		text = l.text
 	}
-	if !l.append(&l.cols[t.column], text) {
+	if !l.add(&l.cols[t.column], text) {
 		l.rescue(t.key, value)
 	}
 }
 
-// append adds a value to a column, and tells whether the column says all that the text says. Of an empty text, that is
+// add adds a value to a column, and tells whether the column says all that the text says. Of an empty text, that is
 // null in all columns that are not text. What the column does not take, endRow makes null.
-func (l *lines) append(c *columns.Column, text []byte) (whole bool) {
+func (l *lines) add(c *columns.Column, text []byte) (whole bool) {
 	switch {
 	case c.Type == columns.String && utf8.Valid(text):
 		c.AppendText(text)

@@ -62,7 +62,7 @@ func layoutOf(logFormat string) (*layout, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the log format %s: %w", logFormat, err)
 		}
-		l.required = required.required
+		l.required, l.open = required.required, true
 	}
 	l.comments = n.comments
 	return l, nil

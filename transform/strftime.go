@@ -8,7 +8,7 @@ import (
 // conversion is a conversion of a strftime pattern, or, with the letter 0, text.
 type conversion struct {
 	letter byte
-	text   string
+	text   []byte
 }
 
 // composites are the conversions that stand for several, in the C locale.
@@ -22,7 +22,7 @@ func strftime(pattern string) (list []conversion, ok bool) {
 	for pattern != "" {
 		text, rest, found := strings.Cut(pattern, "%")
 		if text != "" {
-			list = append(list, conversion{text: text})
+			list = append(list, conversion{text: []byte(text)})
 		}
 		if !found {
 			break
@@ -35,7 +35,7 @@ func strftime(pattern string) (list []conversion, ok bool) {
 		pattern = rest[1:]
 		switch composite := composites[letter]; {
 		case letter == '%':
-			list = append(list, conversion{text: "%"})
+			list = append(list, conversion{text: []byte{'%'}})
 		case composite != "":
 			parts, _ := strftime(composite)
 			list = append(list, parts...)
@@ -76,7 +76,7 @@ type moment struct {
 func (m *moment) parse(pattern []conversion, text []byte) (ok bool) {
 	for _, c := range pattern {
 		if c.letter == 0 {
-			if len(text) < len(c.text) || string(text[:len(c.text)]) != c.text {
+			if !bytes.HasPrefix(text, c.text) {
 				return false
 			}
 			text = text[len(c.text):]
