@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/sluice-etl/sluice/internal/e2e/check"
+	"github.com/sluice-etl/sluice/internal/e2e/process"
+	"github.com/sluice-etl/sluice/internal/e2e/world"
 )
 
 // accessLog is the lab's template of modules 4 to 6.
@@ -27,25 +29,22 @@ var accessLine = regexp.MustCompile(`^(\S+) - (\S+) \[([^\]]+)\] "([A-Z]+) (\S+)
 func TestAccessLog(t *testing.T) {
 	const count = 2000
 	w := newWorld(t.Context(), t)
-	aws := []string{
-		"AWS_REGION=" + region, "AWS_ACCESS_KEY_ID=" + accessKey, "AWS_SECRET_ACCESS_KEY=" + secretKey,
-		"AWS_ENDPOINT_URL_KINESIS=" + w.kinesisURL, "AWS_ENDPOINT_URL_DYNAMODB=" + w.dynamoURL, "AWS_ENDPOINT_URL_S3=" + w.s3URL,
-	}
+	aws := world.Environment(w.KinesisURL, w.DynamoURL, w.S3URL)
 	dir := t.TempDir()
 	template, log := filepath.Join(dir, "access-log.kdg"), filepath.Join(dir, "access.log")
 	if err := os.WriteFile(template, []byte(accessLog), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, to := range []string{log, "kinesis:" + stream} { // the same records
+	for _, to := range []string{log, "kinesis:" + world.Stream} { // the same records
 		p := start(t, "generate", "sluice", aws, "generate", "--template", template+"@1000", "--count", fmt.Sprint(count), "--seed", "7",
 			"--start", "2026-11-25T12:00:00Z", "--to", to)
-		p.wait(t, time.Minute)
+		wait(t, p, time.Minute)
 	}
-	service := start(t, "service", "sluice", append(aws, "SLUICE_STREAM="+stream, "SLUICE_BUCKET="+bucket, "SLUICE_HTTP_ADDR="+address(t),
+	service := start(t, "service", "sluice", append(aws, "SLUICE_STREAM="+world.Stream, "SLUICE_BUCKET="+world.Bucket, "SLUICE_HTTP_ADDR="+address(t),
 		"SLUICE_FLUSH_INTERVAL=2s", "SLUICE_FORMAT=apache", "SLUICE_APACHE_LOG_FORMAT=kdg"), "run")
-	visible := counter{}
-	eventually(t, 2*time.Minute, "all lines are visible", []*process{service}, func() bool { return visible.count(t, w.dir) >= count })
-	service.terminate(t)
+	visible := world.Visible{}
+	eventually(t, 2*time.Minute, "all lines are visible", []*process.Process{service}, func() bool { return visibleRows(t, visible, w) >= count })
+	terminate(t, service)
 
 	text, err := os.ReadFile(log)
 	if err != nil {
@@ -72,7 +71,7 @@ func TestAccessLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	table := fmt.Sprintf(`read_parquet('%s/data/**/*.parquet')`, w.dir)
+	table := fmt.Sprintf(`read_parquet('%s/data/**/*.parquet')`, w.Bucket)
 	if got := query(t, db, `SELECT count(*)::text FROM `+table+` WHERE status = '404'`); got[0] != fmt.Sprint(missing) || missing == 0 {
 		t.Errorf("%s rows of the status 404; want %d", got[0], missing)
 	}
