@@ -1,4 +1,4 @@
-// Package layout holds the rules of which package may import which.
+// Package layout holds the rules of which package may import which, and the page of faults against the tests.
 package layout
 
 import (
