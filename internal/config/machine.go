@@ -69,7 +69,8 @@ func MemoryLimit(readFile func(string) ([]byte, error)) int64 {
 const forThreads = 128 << 20
 
 // addressSpace is how much memory a limit of the address space (ulimit -v) leaves. The process reserves more than a gigabyte
-// at its start, of which it uses next to nothing: that is gone already.
+// at its start, of which it uses next to nothing: that is gone already. Of the rest half is counted, since the runtime gives
+// memory back, but no address space: what it once needed at most, and all gaps, stay with it.
 func addressSpace(readFile func(string) ([]byte, error)) int64 {
 	limits, _ := readFile("/proc/self/limits") // absent on other systems
 	for line := range strings.Lines(string(limits)) {
@@ -80,7 +81,7 @@ func addressSpace(readFile func(string) ([]byte, error)) int64 {
 		}
 		if fields := strings.Fields(values); len(fields) > 0 {
 			if limit, err := strconv.ParseInt(fields[0], 10, 64); err == nil {
-				return max(limit-kilobytes(readFile, "/proc/self/status", "VmSize:")-forThreads, 0)
+				return max(limit-kilobytes(readFile, "/proc/self/status", "VmSize:")-forThreads, 0) / 2
 			}
 		}
 	}

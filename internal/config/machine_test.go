@@ -22,7 +22,7 @@ func TestMemoryLimit(t *testing.T) {
 		"v1, no limit":   {map[string]string{"/proc/meminfo": meminfo, "/proc/self/cgroup": "4:memory:/x\n0::/\n", "/sys/fs/cgroup/memory/x/memory.limit_in_bytes": "9223372036854771712\n"}, 16 << 30},
 		"v1, container":  {map[string]string{"/proc/meminfo": meminfo, "/proc/self/cgroup": "4:memory:/docker/1\n", "/sys/fs/cgroup/memory/memory.limit_in_bytes": "536870912\n"}, 512 << 20},
 		"address space": {map[string]string{"/proc/meminfo": meminfo, "/proc/self/status": "Name:\tsluice\nVmSize:\t 1048576 kB\n",
-			"/proc/self/limits": "Max cpu time unlimited unlimited seconds\nMax address space         2147483648           unlimited            bytes\n"}, 1<<30 - forThreads},
+			"/proc/self/limits": "Max cpu time unlimited unlimited seconds\nMax address space         2147483648           unlimited            bytes\n"}, (1<<30 - forThreads) / 2},
 		"address space, no limit": {map[string]string{"/proc/meminfo": meminfo, "/proc/self/limits": "Max address space         unlimited            unlimited            bytes\n"}, 16 << 30},
 		"address space, used up": {map[string]string{"/proc/meminfo": meminfo, "/proc/self/status": "VmSize:\t 1048576 kB\n",
 			"/proc/self/limits": "Max address space         1073741824           unlimited            bytes\n"}, leastMemory / 7 * 10},
