@@ -64,8 +64,7 @@ func TestWhatIsRefused(t *testing.T) {
 			front.answers(nil)
 			y.all(t, s)
 			s.ready(t)
-			terminate(t, s.Process)
-			exact(t, output(y.World), y.ledger)
+			y.stop(t, s)
 		})
 	}
 }
@@ -115,7 +114,7 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 			y.dynamo.answers(nil)
 			again := y.run(t, "two")
 			y.all(t, again)
-			y.finish(t, again)
+			y.stop(t, again)
 		})
 	}
 }
@@ -260,7 +259,7 @@ func TestARollingDeploy(t *testing.T) {
 	terminate(t, next.Process)
 	y.put(t, 1000)
 	y.all(t, newest)
-	y.finish(t, newest)
+	y.stop(t, newest)
 }
 
 // Text of every kind comes to columns that two foreign readers agree on.

@@ -21,7 +21,7 @@ func TestLittleMemory(t *testing.T) {
 	}{
 		"by the setting":       {"", "SLUICE_MEMORY_LIMIT=16MiB", 150e6},
 		"by the runtime's own": {"", "GOMEMLIMIT=32MiB", 150e6},
-		"by the address space": {fmt.Sprintf("ulimit -v %d", reserved(t)+300<<10), "SLUICE_LOG=json", 300e6},
+		"by the address space": {fmt.Sprintf("ulimit -v %d", reserved(t)+500<<10), "SLUICE_LOG=json", 500e6},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
