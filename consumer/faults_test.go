@@ -114,7 +114,7 @@ func TestRefusedReadsLoseNoShard(t *testing.T) {
 			l.wait("reading has begun", func() bool { return l.visible() == 100 })
 			before := w.c.session(onlyShard)
 			for _, operation := range []string{"GetRecords", "GetShardIterator"} {
-				l.server.Inject(kcltest.Fault{Operation: operation, Code: code, Count: 6})
+				l.server.Inject(kcltest.Fault{Operation: operation, Code: code, Count: 3})
 			}
 			l.feed(100)
 			l.wait("all is visible", func() bool { return l.visible() == 200 })
