@@ -89,6 +89,9 @@ func (s *Session) drive(ctx context.Context, files []File) error {
 		case ctx.Err() != nil:
 			return fmt.Errorf("%s: %w", next, context.Cause(ctx))
 		default:
+			if stuck != protocol.Reading && stuck != next { // nobody tries that again
+				s.c.observe.clear(s.Shard(), stuck.String())
+			}
 			stuck = next
 			s.c.observe.retrying(s.Shard(), stuck.String(), failure)
 			if err := sleep(ctx, wait/2+rand.N(wait/2)); err != nil {
@@ -125,10 +128,11 @@ func (c *Consumer) call(ctx context.Context, call protocol.Call, files []File) (
 // filesAtOnce is how many files of a batch are under way at the same time.
 const filesAtOnce = 4
 
-// upload stores the files of a commit, and lists what makes them visible in their order.
+// upload stores the files of a commit, and lists what makes them visible in their order. Of an attempt that fails it leaves
+// nothing, as far as that can be done: in a long outage many fail, and each has the bytes of a batch.
 func upload(ctx context.Context, store Store, commit *protocol.Commit, files []File) ([]protocol.Upload, error) {
 	uploads := make([]protocol.Upload, len(files))
-	group, ctx := errgroup.WithContext(ctx)
+	var group errgroup.Group // one that fails does not break the others off: what S3 began for them would be left unknown
 	group.SetLimit(filesAtOnce)
 	for i, f := range files {
 		group.Go(func() (err error) {
@@ -138,7 +142,14 @@ func upload(ctx context.Context, store Store, commit *protocol.Commit, files []F
 			return err
 		})
 	}
-	return uploads, group.Wait()
+	err := group.Wait()
+	for i, u := range uploads {
+		if err != nil && u.ID != "" {
+			// No commit names it, and none will: the next attempt makes uploads of its own. Where it stays, it is the cleaner's.
+			_ = store.Abort(ctx, commit.Files[i].Key, u.ID)
+		}
+	}
+	return uploads, err
 }
 
 // publish makes the files of a commit visible. The error is protocol.ErrGone where none of them is or can be.

@@ -67,7 +67,9 @@ func (r *reader) next(ctx context.Context, limit *int32) (*kinesis.GetRecordsOut
 		var expired *types.ExpiredIteratorException
 		if errors.As(err, &expired) {
 			r.iterator = nil
-			continue
+			if wait == firstRetry { // once, at once: another iterator will do
+				continue
+			}
 		}
 		r.heard.retrying(r.shard, reading, err)
 		if err := sleep(ctx, wait/2+rand.N(wait/2)); err != nil {

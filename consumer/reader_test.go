@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
@@ -140,5 +141,21 @@ func TestTheHorizonPassesASlowReader(t *testing.T) {
 	}
 	if want := [2]string{all[29], all[60]}; len(heard.heard) != 1 || heard.heard[0] != want {
 		t.Errorf("told of %v; want %v", heard.heard, want)
+	}
+}
+
+// An iterator that always expires is asked for again with pauses.
+func TestIteratorsThatAlwaysExpire(t *testing.T) {
+	l := newLab(t, 1)
+	l.feed(10)
+	l.server.Inject(kcltest.Fault{Operation: "GetRecords", Code: "ExpiredIteratorException", Count: -1})
+	r := newReader(l.k, streamID{name: aws.String(labStream)}, &protocol.Lease{Shard: onlyShard, Start: startOldest}, time.Now, &gaps{t: t})
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	if _, err := r.next(ctx, aws.Int32(30)); err == nil {
+		t.Fatal("it has read something")
+	}
+	if n := l.server.Calls("GetRecords"); n > 30 {
+		t.Errorf("%d reads in 2 s", n)
 	}
 }

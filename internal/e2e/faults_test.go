@@ -35,6 +35,8 @@ func TestWhatIsRefused(t *testing.T) {
 		"Kinesis denies":                    {kinesisAt, 400, "AccessDeniedException", kinesisCalls},
 		"the credentials expired":           {kinesisAt, 400, "ExpiredTokenException", kinesisCalls},
 		"the key of the stream is denied":   {kinesisAt, 400, "KMSAccessDeniedException", operations("GetRecords")},
+		"DynamoDB denies":                   {dynamoAt, 400, "AccessDeniedException", every},
+		"the table is gone":                 {dynamoAt, 400, "ResourceNotFoundException", every},
 		"the stream is gone":                {kinesisAt, 400, "ResourceNotFoundException", kinesisCalls},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -64,12 +66,13 @@ func TestWhatIsRefused(t *testing.T) {
 			front.answers(nil)
 			y.all(t, s)
 			s.ready(t)
-			y.stop(t, s)
+			y.finish(t, s)
 		})
 	}
 }
 
 func s3At(y *yard) *front      { return y.s3 }
+func dynamoAt(y *yard) *front  { return y.dynamo }
 func kinesisAt(y *yard) *front { return y.kinesis }
 
 // commits is what the update expression of a commit has, and no other write.
