@@ -1,5 +1,5 @@
 // Command simulate runs the commit protocol through as many bad days as are asked for (see consumer/protocol/simulate).
-// It prints what happened in all of them together and exits with 0; or, of the first day on which a record was lost,
+// It prints what happened in all of them together, also when it is interrupted, and exits with 0; or, of the first day on which a record was lost,
 // doubled or mixed up, the seed and everything that happened, and exits with 1.
 //
 //	go run ./cmd/simulate --seeds 1000000
@@ -8,22 +8,30 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/sluice-etl/sluice/consumer/protocol/simulate"
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
 
-func run(args []string, stdout, stderr io.Writer) int {
+// run runs until all seeds are done, a fault is found, or the context ends.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("simulate", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	from := flags.Uint64("from", 1, "the first seed")
@@ -42,6 +50,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 	debug.SetGCPercent(400) // many small runs
 	var sum simulate.Stats
+	var runs uint64
 	var first *fault
 	var mu sync.Mutex
 	var group sync.WaitGroup
@@ -50,7 +59,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	end.Store(*from + *seeds)
 	for range runtime.GOMAXPROCS(0) {
 		group.Go(func() {
-			for {
+			for ctx.Err() == nil {
 				seed := next.Add(1) - 1
 				if seed >= end.Load() {
 					return
@@ -65,6 +74,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 					mu.Lock()
 				}
 				sum.Add(stats)
+				runs++
 				if err != nil && (first == nil || seed < first.seed) {
 					first = &fault{options, seed, err}
 					end.Store(min(end.Load(), seed)) // earlier ones may still be under way
@@ -75,7 +85,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	group.Wait()
 	if first == nil {
-		fmt.Fprintf(stdout, "%d runs without a fault: %+v\n", *seeds, sum)
+		fmt.Fprintf(stdout, "%d runs without a fault: %+v\n", runs, sum)
 		return 0
 	}
 	if !*trace {

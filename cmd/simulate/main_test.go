@@ -20,7 +20,7 @@ func TestRun(t *testing.T) {
 		{"--from 7 --seeds 1 --trace", 0, "the faults end"},
 	} {
 		var stdout, stderr bytes.Buffer
-		if status := run(strings.Fields(test.args), &stdout, &stderr); status != test.status || !strings.Contains(stdout.String(), test.want) {
+		if status := run(t.Context(), strings.Fields(test.args), &stdout, &stderr); status != test.status || !strings.Contains(stdout.String(), test.want) {
 			t.Errorf("simulate %s ends with %d:\n%s%s", test.args, status, stdout.String(), stderr.String())
 		}
 	}
@@ -31,7 +31,7 @@ func TestAFaultIsTold(t *testing.T) {
 	var told string
 	for range 3 {
 		var stdout, stderr bytes.Buffer
-		if status := run([]string{"--mutation", "no left"}, &stdout, &stderr); status != 1 {
+		if status := run(t.Context(), []string{"--mutation", "no left"}, &stdout, &stderr); status != 1 {
 			t.Fatalf("the status is %d; want 1: %s", status, stderr.String())
 		}
 		text := stdout.String()
