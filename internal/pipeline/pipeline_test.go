@@ -71,8 +71,17 @@ func (s *fakeShard) Commit(_ context.Context, b consumer.Batch) error {
 	if s.fenced {
 		return consumer.ErrFenced
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.batches = append(s.batches, b)
 	return nil
+}
+
+// commits is the number of batches so far, for a test that looks while the shard is at work.
+func (s *fakeShard) commits() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.batches)
 }
 
 // counts are the metrics.
@@ -375,7 +384,7 @@ func TestTheFirstBatchIsInTime(t *testing.T) {
 			t.Helper()
 			time.Sleep(after)
 			synctest.Wait()
-			if got := len(l.shard.batches); got != want {
+			if got := l.shard.commits(); got != want {
 				t.Errorf("%d batches after %v; want %d", got, after, want)
 			}
 		}
