@@ -146,7 +146,14 @@ func (c *Consumer) Run(ctx context.Context, grace time.Duration) error {
 	keep(always(c.cfg.Failover/5), c.leave, "heartbeat", c.beat)
 	keep(c.lookEvery, nil, lookAtLeases, c.look)
 	keep(always(listEvery), c.relist, "list the shards", c.list)
-	keep(always(cleanEvery), nil, "clean up", c.clean)
+	cleaned := false
+	keep(func() time.Duration {
+		if cleaned {
+			return cleanEvery
+		}
+		cleaned = true // soon after the start: a process that is often restarted cleans up, too
+		return c.cfg.Failover
+	}, nil, "clean up", c.clean)
 
 	runner := newRunner(c)
 	if err := runner.Start(); err != nil {

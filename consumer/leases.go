@@ -121,13 +121,13 @@ func (c *Consumer) drop(shard string) {
 	if s == nil {
 		return
 	}
+	s.stop()
 	select {
 	case <-s.started:
-		s.stop()
-		<-s.done
-	default: // the library never came so far as to start it: it fails nowhere before, but nothing depends on that
-		close(s.done)
+	default: // the library never came so far as to begin it; it ends as any other, and gives the shard back
+		c.begin(s)
 	}
+	<-s.done
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.sessions, shard)
