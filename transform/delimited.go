@@ -72,12 +72,12 @@ func (d *Delimited) resume(pos int) (end, next int) {
 	return d.lineText(pos)
 }
 
-// isHeader tells whether the values are the names of the columns.
+// isHeader tells whether the values are the names of the columns. A schema has no more than maxColumns of those of a header.
 func (d *Delimited) isHeader() bool {
-	if len(d.values) != len(d.header) {
+	if len(d.values) != len(d.header) && (len(d.header) != maxColumns || len(d.values) < maxColumns) {
 		return false
 	}
-	for i, v := range d.values {
+	for i, v := range d.values[:len(d.header)] {
 		if !utf8.Valid(v) { // as sources are: a schema is JSON
 			d.valid = appendValid(d.valid[:0], v)
 			v = d.valid

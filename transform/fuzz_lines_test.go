@@ -227,6 +227,7 @@ func FuzzStrftime(f *testing.F) {
 func FuzzDelimited(f *testing.F) {
 	for _, s := range []string{
 		"a,b,c\n1,2,3\r\n", "\"a\nb\",\"c \"\"d\"\"\"\n\n\r\n,", "\"a\"b\nc", "\"\r\n\"\r\nx\r", "\"", "a\"b,c", "\xff,\"\xff\\\"\n", "1\t\"2\t\"\t3\t4\t5", "\"\"\"\"\n\"x\ny\"z", "\r\r\n,\r", "\xef\xbb\xbf\"a\"",
+		"more than there are columns" + strings.Repeat(",", maxColumns),
 	} {
 		f.Add([]byte(s))
 	}
