@@ -182,7 +182,10 @@ func ReadJournal(path string, contents []world.Stored) (*Audit, error) {
 	}
 	byHash := make(map[string]int64, len(puts))
 	for id, put := range puts {
-		byHash[put.Record] = id
+		// Of equal records the first: what is in the stream arrived after that, whichever of them it is.
+		if first, ok := byHash[put.Record]; !ok || id < first {
+			byHash[put.Record] = id
+		}
 	}
 	for i := range contents { // in their order
 		r := &contents[i]
