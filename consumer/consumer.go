@@ -146,14 +146,17 @@ func (c *Consumer) Run(ctx context.Context, grace time.Duration) error {
 	keep(always(c.cfg.Failover/5), c.leave, "heartbeat", c.beat)
 	keep(c.lookEvery, nil, lookAtLeases, c.look)
 	keep(always(listEvery), c.relist, "list the shards", c.list)
-	cleaned := false
+	cleaned := false // soon after the start, so that a process which is often restarted cleans up, too; and soon again where that failed
 	keep(func() time.Duration {
 		if cleaned {
 			return cleanEvery
 		}
-		cleaned = true // soon after the start: a process that is often restarted cleans up, too
 		return c.cfg.Failover
-	}, nil, "clean up", c.clean)
+	}, nil, "clean up", func(ctx context.Context) error {
+		err := c.clean(ctx)
+		cleaned = err == nil
+		return err
+	})
 
 	runner := newRunner(c)
 	if err := runner.Start(); err != nil {
