@@ -187,7 +187,7 @@ func (c *Consumer) Run(ctx context.Context, grace time.Duration) error {
 	c.cancel(errEnded)
 	keepers.Wait()
 
-	forget, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	forget, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	if e := c.table.forget(forget, c.cfg.Worker, c.nonce); e != nil {
 		c.cfg.Log.Warn("could not take this worker off the table; nobody waits for it after the failover time", "error", e)

@@ -80,7 +80,7 @@ func TestClocksThatDiffer(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, 4)
 	at := func(name string, off time.Duration) *labWorker {
-		c := l.consumer(name, every, func(c *Config) { c.Failover = 2 * time.Second })
+		c := l.consumer(name, every, func(c *Config) { c.Failover = 6 * time.Second })
 		c.now = func() time.Time { return time.Now().Add(off) }
 		return l.run(c)
 	}

@@ -123,7 +123,9 @@ func (l *lab) returns(what string, f func()) {
 func TestOnlyAHeartSeenToStandStillIsDead(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, 1)
-	holder, other := l.hand("holder"), l.hand("other")
+	const failover = 20 * time.Second // so that this machine may be slow
+	patient := func(c *Config) { c.Failover = failover }
+	holder, other := l.hand("holder", patient), l.hand("other", patient)
 	if !holder.ask(onlyShard) {
 		t.Fatal("the shard is not taken")
 	}
@@ -144,8 +146,8 @@ func TestOnlyAHeartSeenToStandStillIsDead(t *testing.T) {
 	if other.ask(onlyShard) {
 		t.Error("the time that a look took is counted as one in which the heart stood still")
 	}
-	for range 4 {
-		other.pass(400 * time.Millisecond) // the failover time is a second
+	for range 6 {
+		other.pass(failover / 5)
 		other.see()
 	}
 	if !other.ask(onlyShard) {

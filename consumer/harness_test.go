@@ -229,7 +229,7 @@ func wrote(mark string) func(body []byte) bool {
 func TestACallThatHangsIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, 1)
-	leases := &table{name: "leases", client: dynamodb.NewFromConfig(l.aws, func(o *dynamodb.Options) { o.HTTPClient = impatient{o.HTTPClient, 200 * time.Millisecond} })}
+	leases := &table{name: "leases", client: dynamodb.NewFromConfig(l.aws, func(o *dynamodb.Options) { o.HTTPClient = impatient{o.HTTPClient, 2 * time.Second} })}
 	if err := leases.ensure(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
@@ -293,7 +293,7 @@ func TestALateCommitIsRefused(t *testing.T) {
 			}
 			taken <- row
 		}})
-	w := l.start("one", every)
+	w := l.start("one", every, func(c *Config) { c.Prefixes = nil }) // nothing is cleaned up
 	row := <-taken
 	l.wait("the worker has given the shard up", func() bool { s := w.c.session(onlyShard); return s == nil || s.over() })
 	now, err := w.c.table.read(t.Context(), onlyShard)

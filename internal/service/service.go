@@ -94,8 +94,8 @@ func (s *Service) Run(ctx context.Context) error {
 	s.log.Info("running", "version", s.build.Version, "stream", s.cfg.Stream, "app", s.cfg.App, "worker", s.cfg.WorkerID, "bucket", s.cfg.Bucket)
 	stopping := context.AfterFunc(ctx, s.health.Stopping)
 	defer stopping()
-	// The last second is for what comes after: the servers, and the process's own end.
-	return c.Run(ctx, s.cfg.ShutdownTimeout-s.cfg.ShutdownTimeout/20)
+	// The last two seconds of 20 are for what comes after: the worker's item, the servers, and the process's own end.
+	return c.Run(ctx, s.cfg.ShutdownTimeout-s.cfg.ShutdownTimeout/10)
 }
 
 // Connect makes the clients of the stream and the lease table, and the store. onError, which may be nil, hears of
