@@ -50,8 +50,8 @@ func TestAWriteThatComesTooLateChangesNothing(t *testing.T) {
 		refused(what, func() error { _, err := leases.write(ctx, w); return err })
 	}
 	tooLate("commit while files wait", commitOf(first, protocol.Batch{ID: "next", Checkpoint: "200"}))
-	refused("removal of what is not finished", func() error { return leases.remove(ctx, onlyShard, protocol.Remove(first)) })
 	write(clearOf(first))
+	refused("removal of what is not finished", func() error { return leases.remove(ctx, onlyShard, protocol.Remove(first)) })
 	commit := func(what string, change func(*protocol.Lease)) {
 		t.Helper()
 		by := *first
