@@ -373,19 +373,26 @@ func (c *Consumer) handingOver() bool {
 // publishLeft finishes what the last holders of finished shards committed and did not publish; nobody ever takes
 // these shards again.
 func (c *Consumer) publishLeft(ctx context.Context, v *view) error {
+	var errs []error // with the next look it is tried again
 	for id, l := range v.leases {
-		if !l.Finished || l.Pending == nil || v.mine[id] || !v.free(id) {
-			continue
+		if l.Finished && l.Pending != nil && !v.mine[id] && v.free(id) {
+			errs = append(errs, c.finishLeft(ctx, id))
 		}
-		l, err := c.table.read(ctx, id)
-		if err != nil || l == nil || l.Pending == nil {
-			return err
-		}
-		for h := protocol.Left(l, c.names); !h.Resting(); {
-			a := c.call(ctx, h.Next(), nil)
-			if h.Done(a); a.Err != nil && !h.Resting() {
-				return a.Err // with the next look it is tried again
-			}
+	}
+	return errors.Join(errs...)
+}
+
+// finishLeft makes the calls that are left of a finished shard's last commit, until one of them gets nowhere.
+func (c *Consumer) finishLeft(ctx context.Context, shard string) error {
+	l, err := c.table.read(ctx, shard)
+	if err != nil || l == nil || l.Pending == nil {
+		return err
+	}
+	for h := protocol.Left(l, c.names); !h.Resting(); {
+		call := h.Next()
+		a := c.call(ctx, call, nil)
+		if h.Done(a); a.Err != nil && h.Step() == call.Step {
+			return a.Err
 		}
 	}
 	return nil

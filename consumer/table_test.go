@@ -177,3 +177,38 @@ func TestARowLeavesWhenNobodyNeedsIt(t *testing.T) {
 		t.Errorf("left are the states %v", states)
 	}
 }
+
+// What a finished shard left is finished by whoever sees it, also where the uploads were aborted by somebody: then its last
+// commit is given up, and the shard is to be read again from before it. One shard of which that cannot be said yet holds up
+// no other.
+func TestTheLostFilesOfAFinishedShard(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, 1)
+	h := l.hand("one")
+	left := func(shard string, files ...protocol.NewFile) {
+		t.Helper()
+		row, err := h.table.writeLease(t.Context(), protocol.Create(shard, "gone", 1, startOldest, nil, "now"))
+		if err == nil {
+			_, err = h.table.writeLease(t.Context(), commitOf(row, protocol.Batch{ID: shard, Time: "2026-01-31T12:00:00Z", Checkpoint: "100", Finished: true, Files: files}))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	left("lost", protocol.NewFile{Prefix: "data/", Extension: "txt"})
+	left("also lost", protocol.NewFile{Prefix: "data/", Extension: "txt"})
+	left("without files")
+	if err := h.look(t.Context()); err == nil {
+		t.Error("nothing is said of files that are lost")
+	}
+	if row := l.row("without files"); row.Pending != nil {
+		t.Error("a shard whose files are lost holds up another")
+	}
+	h.pass(h.cfg.GiveUpAfter)
+	h.see()
+	for _, shard := range []string{"lost", "also lost"} {
+		if row := l.row(shard); row.Finished || row.Pending != nil || row.Checkpoint != "" || row.CommitNo != 2 {
+			t.Errorf("the row of %q is %+v; want it as before the commit that is given up", shard, row)
+		}
+	}
+}
