@@ -9,7 +9,7 @@ import (
 // Ten million keys, each of which comes once, leave no more behind than the detector may keep.
 func TestTenMillionKeys(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes some seconds")
+		t.Skip("takes some seconds, and minutes with the race detector; it runs without -short")
 	}
 	settings := bySource
 	settings.MaxKeys = 10_000

@@ -206,11 +206,7 @@ func (l *lab) steal(owner string) (*protocol.Lease, error) {
 }
 
 // holds is the number of shards that a worker holds.
-func (w *labWorker) holds() int {
-	w.c.mu.Lock()
-	defer w.c.mu.Unlock()
-	return len(w.c.sessions)
-}
+func (w *labWorker) holds() int { return len(held(w.c)) }
 
 // owners gives the owner and the epoch of each shard.
 func (l *lab) owners() map[string]string {

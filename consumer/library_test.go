@@ -77,7 +77,7 @@ func TestShardsAreTakenOneRoundAfterTheOther(t *testing.T) {
 	l := newLab(t, 8)
 	begun := time.Now()
 	w := l.start("one")
-	l.wait("all shards are taken", func() bool { return len(held(w.c)) == 8 })
+	l.wait("all shards are taken", func() bool { return w.holds() == 8 })
 	calls := l.server.Calls("ListShards")
 	if most := 1 + int(time.Since(begun)/(5*time.Second)); calls > most { // one is made at the start, the others 5 to 15 s apart
 		t.Errorf("in %v, and at least 8 rounds, ListShards was called %d times; want at most %d", time.Since(begun), calls, most)
@@ -429,7 +429,7 @@ func TestAShardIsHandedOverAndNeverStolen(t *testing.T) {
 	var lost lossCounter
 	patient := func(c *Config) { c.Failover, c.Observe = 5*time.Second, &lost }
 	one := l.start("one", every, patient)
-	l.wait("one has both shards", func() bool { return len(held(one.c)) == 2 })
+	l.wait("one has both shards", func() bool { return one.holds() == 2 })
 	library := reflect.ValueOf(newRunner(one.c).(kclRunner).worker).Elem().FieldByName("kclConfig").Elem()
 	if library.FieldByName("EnableLeaseStealing").Bool() {
 		t.Error("the library may steal leases")
@@ -445,7 +445,7 @@ func TestAShardIsHandedOverAndNeverStolen(t *testing.T) {
 		epochs[shard] = l.row(shard).Epoch
 	}
 	two := l.start("two", every, patient)
-	l.wait("each has one shard", func() bool { return len(held(one.c)) == 1 && len(held(two.c)) == 1 })
+	l.wait("each has one shard", func() bool { return one.holds() == 1 && two.holds() == 1 })
 	l.feed(100)
 	l.wait("all is visible", func() bool { return l.visible() == 200 })
 	for shard, before := range epochs {

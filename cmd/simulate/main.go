@@ -75,8 +75,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 				}
 				sum.Add(stats)
 				runs++
-				if err != nil && (first == nil || seed < first.seed) {
-					first = &fault{options, seed, err}
+				if err != nil && (first == nil || seed < first.options.Seed) {
+					first = &fault{options, err}
 					end.Store(min(end.Load(), seed)) // earlier ones may still be under way
 				}
 				mu.Unlock()
@@ -101,6 +101,5 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 // fault is the first run that went wrong.
 type fault struct {
 	options simulate.Options
-	seed    uint64
 	err     error
 }

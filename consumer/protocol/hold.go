@@ -101,7 +101,6 @@ type Hold struct {
 	step  Step   // to do now
 	next  *Lease // as the item will be when the batch is committed; nil: there is no batch
 	body  []byte // of the snapshot of the batch
-	now   string // of the batch
 	stale string // the key of the snapshot before the last commit; empty: none
 	left  bool   // only finish what a commit left
 	again bool   // the position went back
@@ -161,7 +160,7 @@ func (h *Hold) Commit(b Batch) {
 		c.Files[i] = File{Key: f.Prefix + h.names.Object(next.Shard, next.Epoch, next.CommitNo, i, f.Extension), Size: f.Size, Rows: f.Rows}
 	}
 	next.Pending = c
-	h.next, h.body, h.now, h.step = &next, b.State, b.Time, Uploading
+	h.next, h.body, h.step = &next, b.State, Uploading
 }
 
 // Release gives the shard back. The hold must be Reading.
@@ -193,7 +192,7 @@ func (h *Hold) Next() Call {
 	case Committing, Finishing:
 		// Before this write the batch never was, after it the batch is for ever. Leaves files that are committed and not
 		// visible: the next holder publishes them before it reads on; and of a finished shard, whoever sees it.
-		c.Write = commit(h.next, h.now)
+		c.Write = commit(h.next)
 	case Doubting:
 		c.Key = h.lease.Shard
 	case Publishing:
@@ -207,7 +206,7 @@ func (h *Hold) Next() Call {
 		c.Write = clear(&h.lease)
 	case Rewinding:
 		// Leaves a commit without files, which the next holder finishes as any other.
-		c.Write = giveUp(h.next, h.now)
+		c.Write = giveUp(h.next)
 	case Forgetting:
 		c.Key = h.stale
 	case Releasing, HandingOver:
@@ -334,7 +333,7 @@ func (h *Hold) rewind() {
 		ID: next.CommitID, Shard: lost.Shard, Epoch: lost.Epoch, Number: next.CommitNo, Time: lost.Time, After: lost.Checkpoint,
 		Checkpoint: lost.After, Files: []File{}, GivesUp: lost.Number, Before: h.lease.State,
 	}
-	h.next, h.now, h.again, h.step = &next, lost.Time, true, Rewinding
+	h.next, h.again, h.step = &next, true, Rewinding
 }
 
 // settle goes on to the first of the steps after a commit that there is something to do for. Recovery begins here, too.

@@ -69,12 +69,12 @@ func Take(seen *Lease, me string) Write {
 }
 
 // commit is the one write that decides a batch: next holds what will be true.
-func commit(next *Lease, now string) Write {
+func commit(next *Lease) Write {
 	w := Write{
 		Key: next.Shard,
 		If:  []Condition{{owner, next.Owner}, {epoch, next.Epoch}, {commitNo, next.CommitNo - 1}, {pending, nil}},
 		Set: Item{commitNo: next.CommitNo, commitID: next.CommitID, finished: next.Finished, schema: int64(next.Schema),
-			pending: string(document(next.Pending)), updated: now},
+			pending: string(document(next.Pending)), updated: next.Pending.Time},
 	}
 	if next.Checkpoint != "" {
 		w.Set[checkpoint] = next.Checkpoint
@@ -91,8 +91,8 @@ func commit(next *Lease, now string) Write {
 }
 
 // giveUp takes the position back: next is a commit without files.
-func giveUp(next *Lease, now string) Write {
-	w := commit(next, now)
+func giveUp(next *Lease) Write {
+	w := commit(next)
 	w.If = []Condition{{commitNo, next.CommitNo - 1}}
 	w.Remove = append(w.Remove, readUntil) // not known any more
 	delete(w.Set, readUntil)
