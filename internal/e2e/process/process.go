@@ -9,10 +9,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -171,14 +173,37 @@ func (p *Process) LastLine() []byte {
 	return lines[len(lines)-1]
 }
 
-// Address is an address on the loopback that nobody uses now.
+// The ports of Address: below those that systems give to outgoing connections and to listeners that do not care
+// (Linux: from 32768), so that nobody takes one by chance, also not while a server is down to be started again.
+const (
+	firstPort = 20_000
+	lastPort  = 32_000
+)
+
+// Address is an address on the loopback that nobody uses, and that no other call of Address gives away while this
+// process lives, in whichever process.
 func Address() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	for range 1_000 {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+rand.IntN(lastPort-firstPort)))
+		// The reservation among the tests' processes: the UDP port of that number, which is of no use to anybody, and
+		// is given back by the system when the process ends.
+		reservation, err := net.ListenPacket("udp", address)
+		if err != nil {
+			continue
+		}
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			reservation.Close()
+			continue
+		}
+		reserved.Store(address, reservation) // a socket that nobody refers to is closed
+		return address, listener.Close()
 	}
-	return listener.Addr().String(), listener.Close()
+	return "", fmt.Errorf("no free port from %d to %d in 1,000 trials", firstPort, lastPort)
 }
+
+// reserved are the reservations of Address, by address.
+var reserved sync.Map
 
 // Poll is how often a condition is asked for.
 const Poll = 100 * time.Millisecond

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -59,5 +62,33 @@ func TestAwaitFails(t *testing.T) {
 	cancel()
 	if err := Await(ctx, time.Minute, "it", nil, never); !errors.Is(err, context.Canceled) {
 		t.Error(err)
+	}
+}
+
+// An address is nobody else's: not this process's, not that of another that asks for one, and not one that the system
+// gives to an outgoing connection.
+func TestAddress(t *testing.T) {
+	given := map[string]bool{}
+	for range 100 {
+		address, err := Address()
+		if err != nil || given[address] {
+			t.Fatalf("%s was given before, or %v", address, err)
+		}
+		given[address] = true
+		if _, err := net.ListenPacket("udp", address); err == nil {
+			t.Errorf("%s is not reserved", address)
+		}
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener.Close()
+	}
+	low, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	if err != nil {
+		t.Skip("only Linux tells its range, where CI runs")
+	}
+	if first, err := strconv.Atoi(strings.Fields(string(low))[0]); err != nil || first < lastPort {
+		t.Errorf("the system gives away ports from %d, %v; Address up to %d", first, err, lastPort)
 	}
 }
