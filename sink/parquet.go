@@ -48,6 +48,7 @@ type Encoder struct {
 	writers   map[string]*parquet.GenericWriter[any]
 	values    []parquet.Value
 	all       []int32
+	shown     []*columns.Column // of the table that is encoded
 	out       bytes.Buffer
 	sample    map[uint64]struct{}
 	seed      maphash.Seed
@@ -69,7 +70,7 @@ func NewEncoder(o Options) (*Encoder, error) {
 }
 
 // Encode makes one file of the selected rows of a table, in their order, or of all rows where rows is nil, and appends
-// it to dst. Columns keep the table's order and names; those that are not required are optional. Timestamps are
+// it to dst. Columns that are hidden are left out; the others keep the table's order and names, and those that are not required are optional. Timestamps are
 // milliseconds in UTC. Text columns of few different values have a dictionary. A file without rows is an error.
 func (e *Encoder) Encode(dst []byte, t *columns.Table, rows []int32) ([]byte, error) {
 	if rows == nil {
@@ -78,9 +79,15 @@ func (e *Encoder) Encode(dst []byte, t *columns.Table, rows []int32) ([]byte, er
 	if len(rows) == 0 {
 		return nil, fmt.Errorf("encode Parquet: there are no rows, and an empty file is of no use")
 	}
-	w, err := e.writer(t, rows)
+	e.shown = e.shown[:0]
+	for i := range t.Columns {
+		if c := &t.Columns[i]; !c.Hidden {
+			e.shown = append(e.shown, c)
+		}
+	}
+	w, err := e.writer(rows)
 	if err == nil {
-		err = e.encode(w, t, rows)
+		err = e.encode(w, rows)
 	}
 	if err != nil {
 		clear(e.writers) // who knows in what state
@@ -89,11 +96,11 @@ func (e *Encoder) Encode(dst []byte, t *columns.Table, rows []int32) ([]byte, er
 	return append(dst, e.out.Bytes()...), nil
 }
 
-func (e *Encoder) encode(w *parquet.GenericWriter[any], t *columns.Table, rows []int32) error {
+func (e *Encoder) encode(w *parquet.GenericWriter[any], rows []int32) error {
 	for group := range slices.Chunk(rows, maxGroupRows) {
 		for i, column := range w.ColumnWriters() {
-			if err := e.write(column, &t.Columns[i], group); err != nil {
-				return fmt.Errorf("column %s: %w", t.Columns[i].Name, err)
+			if err := e.write(column, e.shown[i], group); err != nil {
+				return fmt.Errorf("column %s: %w", e.shown[i].Name, err)
 			}
 		}
 		if err := w.Flush(); err != nil {
@@ -205,12 +212,11 @@ func trimNulls(valid []bool, rows []int32) []int32 {
 	return rows
 }
 
-// writer gives a writer for the table's columns, each with the encoding that suits its values.
-func (e *Encoder) writer(t *columns.Table, rows []int32) (*parquet.GenericWriter[any], error) {
-	key := make([]byte, 0, 32*len(t.Columns))
-	dictionaries := make([]bool, len(t.Columns))
-	for i := range t.Columns {
-		c := &t.Columns[i]
+// writer gives a writer for the columns that are shown, each with the encoding that suits its values.
+func (e *Encoder) writer(rows []int32) (*parquet.GenericWriter[any], error) {
+	key := make([]byte, 0, 32*len(e.shown))
+	dictionaries := make([]bool, len(e.shown))
+	for i, c := range e.shown {
 		dictionaries[i] = c.Type == columns.String && e.repeats(c, rows)
 		key = fmt.Appendf(key, "%q %d %t %t\n", c.Name, c.Type, c.Required, dictionaries[i])
 	}
@@ -222,7 +228,7 @@ func (e *Encoder) writer(t *columns.Table, rows []int32) (*parquet.GenericWriter
 	if len(e.writers) >= maxWriters {
 		clear(e.writers)
 	}
-	schema, err := schemaOf(t, dictionaries)
+	schema, err := schemaOf(e.shown, dictionaries)
 	if err != nil {
 		return nil, err
 	}
@@ -249,11 +255,10 @@ func (e *Encoder) repeats(c *columns.Column, rows []int32) bool {
 }
 
 // schemaOf is the file's schema.
-func schemaOf(t *columns.Table, dictionaries []bool) (*parquet.Schema, error) {
+func schemaOf(shown []*columns.Column, dictionaries []bool) (*parquet.Schema, error) {
 	group := parquet.Group{}
 	order := map[string]int{}
-	for i := range t.Columns {
-		c := &t.Columns[i]
+	for i, c := range shown {
 		if _, twice := order[c.Name]; twice {
 			return nil, fmt.Errorf("there are two columns %q", c.Name)
 		}

@@ -313,6 +313,31 @@ func TestParquetSchemaGrows(t *testing.T) {
 	}
 }
 
+func TestParquetHiddenColumns(t *testing.T) {
+	table := payments(10)
+	e, err := NewEncoder(Options{Compression: "zstd"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := e.Encode(nil, table, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table.Columns[1].Hidden = true
+	body, err := e.Encode(nil, table, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := &columns.Table{Columns: slices.Delete(slices.Clone(table.Columns), 1, 2)}
+	want, err := e.Encode(nil, shown, all(table))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(body, want) || bytes.Equal(body, whole) {
+		t.Error("the file is not that of the other columns alone")
+	}
+}
+
 func TestParquetWithoutRows(t *testing.T) {
 	e, err := NewEncoder(Options{Compression: "zstd"})
 	if err != nil {

@@ -49,6 +49,7 @@ type Field struct {
 // the value slice holds a zero. Readers may use the slices directly; only the methods change them.
 type Column struct {
 	Field
+	Hidden  bool // no file shows it: it is of use to later stages only
 	Valid   []bool
 	Ints    []int64   // Int64 and Timestamp
 	Doubles []float64 // Double
