@@ -2,9 +2,7 @@ package chaos
 
 import (
 	"errors"
-	"fmt"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -49,9 +47,8 @@ func crashEverywhere(t *testing.T, o Options, plans []crashPlan) (err error) {
 	err = r.steady(t.Context(), func() error {
 		random := rand.New(rand.NewPCG(o.Seed, streamOfFaults))
 		for _, plan := range plans {
-			worker := r.fleet.workers[random.IntN(len(r.fleet.workers))]
-			if err := crashOnce(t, r, worker, plan); err != nil {
-				return fmt.Errorf("%v: %w", plan, err)
+			if err := r.crashOnce(t.Context(), random, plan); err != nil {
+				return err
 			}
 		}
 		return nil
@@ -69,32 +66,4 @@ func crashEverywhere(t *testing.T, o Options, plans []crashPlan) (err error) {
 		return errors.New("an invariant does not hold")
 	}
 	return nil
-}
-
-// crashOnce lets a worker crash at a point, and waits until all is well again.
-func crashOnce(t *testing.T, r *run, w *worker, c crashPlan) error {
-	if err := w.hold(t.Context()); err != nil {
-		return err
-	}
-	defer w.release()
-	// A point can be missed: the shard that is to be given back may just be on its way to another worker.
-	reached := false
-	for attempt := 0; attempt < 3 && !reached; attempt++ {
-		seen, err := r.crash(t.Context(), w, c, time.Minute)
-		if err != nil {
-			return err
-		}
-		t.Logf("%v: %s", c, seen)
-		reached = strings.HasPrefix(seen, "reached")
-	}
-	if !reached {
-		t.Errorf("%v was not reached", c)
-	}
-	if w.current().Ended() {
-		if err := w.start(false); err != nil {
-			return err
-		}
-	}
-	_, err := r.catchUp(t.Context(), r.journal.Acknowledged(), r.settling())
-	return err
 }

@@ -33,6 +33,7 @@ var measures = []measure{
 	{name: "backlog", stopped: true, run: measureBacklog},
 	{name: "outage", run: measureOutage},
 	{name: "memory", run: measureMemory},
+	{name: "crashes", adjust: func(o *Options) { o.Failover, o.Flush, o.Workers = time.Second, 300*time.Millisecond, 2 }, run: measureCrashes},
 }
 
 // Measures are the names of what can be measured.

@@ -35,6 +35,7 @@ type Options struct {
 	Longest  time.Duration // the longest time that a fault lasts
 	Cleaner  time.Duration // optional: how long to wait at the end for the service's cleaner; 0: it is not waited for
 	Outage   time.Duration // of the measure outage
+	Passes   int           // of the measure crashes
 
 	Out io.Writer // gets a line for each fault, and the verdict
 }

@@ -74,6 +74,7 @@ func chaosRun(ctx context.Context, args []string) (held bool, err error) {
 	flags.DurationVar(&o.Cleaner, "cleaner", 0, "how long to wait at the end until the service's cleaner has run (default: not at all)")
 	flags.StringVar(&measure, "measure", "", "measure something instead of injecting faults: "+strings.Join(chaos.Measures(), ", "))
 	flags.DurationVar(&o.Outage, "outage", 10*time.Minute, "how long each service is silent in the measure outage")
+	flags.IntVar(&o.Passes, "passes", 50, "how often every crash point is reached in the measure crashes")
 	flags.StringVar(&o.Dir, "dir", "", "empty `folder` of everything that is left behind (default: a fresh one)")
 	flags.StringVar(&root, "root", filepath.Join("..", ".."), "`folder` of the project, from which the commands are built")
 	if err := flags.Parse(args); err != nil {
