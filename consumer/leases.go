@@ -251,7 +251,7 @@ func (c *Consumer) tidy(ctx context.Context) error {
 	}
 	for id, l := range v.leases {
 		listed := slices.ContainsFunc(v.listed, func(s protocol.Shard) bool { return s.ID == id })
-		if listed || !l.Finished || !childrenProgressed(v.leases, id) {
+		if listed || !l.Finished || !childrenProgressed(v, id) {
 			continue
 		}
 		if err := c.table.remove(ctx, id, protocol.Remove(l)); errors.Is(err, protocol.ErrRefused) {
@@ -268,10 +268,16 @@ func (c *Consumer) tidy(ctx context.Context) error {
 	return nil
 }
 
-// childrenProgressed tells whether the shard has children, and no child needs its state any more.
-func childrenProgressed(rows map[string]*protocol.Lease, parent string) bool {
+// childrenProgressed tells whether the shard has children, and no child needs its state any more: also none that is listed,
+// and that nobody has taken yet.
+func childrenProgressed(v view, parent string) bool {
+	for _, s := range v.listed {
+		if slices.Contains(s.Parents, parent) && v.leases[s.ID] == nil {
+			return false
+		}
+	}
 	found := false
-	for _, l := range rows {
+	for _, l := range v.leases {
 		if slices.Contains(l.Parents, parent) {
 			if !l.Begun() {
 				return false

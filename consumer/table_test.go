@@ -152,9 +152,12 @@ func TestARowLeavesWhenNobodyNeedsIt(t *testing.T) {
 	put("with a fresh child", true, 1)
 	put("fresh child", false, 0, "with a fresh child")
 	put("other child of the same", false, 1, "with a fresh child")
+	put("with a child that nobody took", true, 1)
+	put("other child of that", false, 1, "with a child that nobody took")
 	put("needed by nobody", true, 2)
 	put("child of what nobody needs", false, 1, "needed by nobody")
 	h.see()
+	h.listed = append(slices.Clone(h.listed), protocol.Shard{ID: "not taken", Parents: []string{"with a child that nobody took"}})
 	before := maps.Clone(h.rows)
 	if err := h.clean(t.Context()); err != nil {
 		t.Fatal(err)
