@@ -1,0 +1,63 @@
+package layout
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var (
+	settingName = regexp.MustCompile(`SLUICE_[A-Z0-9_]*[A-Z0-9]`)
+	link        = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
+)
+
+// pages are README.md and those of docs, by their paths.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	paths, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(paths) < 2 {
+		t.Fatalf("only %v are found, %v", paths, err)
+	}
+	texts := map[string]string{}
+	for _, path := range append(paths, "../../README.md") {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[path] = string(text)
+	}
+	return texts
+}
+
+// A setting that a page names is one of the reference, which is made from the table of settings.
+func TestPagesNameSettingsThatExist(t *testing.T) {
+	texts := pages(t)
+	reference := texts["../../docs/configuration.md"]
+	for path, text := range texts {
+		for _, name := range settingName.FindAllString(text, -1) {
+			detectors := strings.HasPrefix(name, "SLUICE_ANOMALY") // followed by a name of the reader's choice
+			injected := name == "SLUICE_SERVICE" || name == "SLUICE_PORT"
+			if !detectors && !injected && !strings.Contains(reference, "| `"+name+"` |") {
+				t.Errorf("%s names the setting %s, which there is not", path, name)
+			}
+		}
+	}
+}
+
+// A link to a file of the project leads to one.
+func TestPagesLinkToWhatExists(t *testing.T) {
+	links := 0
+	for path, text := range pages(t) {
+		for _, target := range link.FindAllStringSubmatch(text, -1) {
+			links++
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), target[1])); err != nil {
+				t.Errorf("%s links to %s: %v", path, target[1], err)
+			}
+		}
+	}
+	if links == 0 {
+		t.Error("no link is found: this test looks for the wrong form")
+	}
+}
