@@ -104,6 +104,9 @@ func New(cfg Config, clients Clients, store Store) *Consumer {
 	return c
 }
 
+// farewell is how much longer than its grace a worker may take to the end, to be taken off the table.
+const farewell = 2 * time.Second
+
 // Run reads the stream until the context ends or a fault makes it impossible to go on. When the context ends, the
 // batches that are open are committed and the shards given back, for at most grace; what is not committed by then is
 // read again by the next holder.
@@ -167,6 +170,7 @@ func (c *Consumer) Run(ctx context.Context, grace time.Duration) error {
 	case err = <-c.fatal:
 	case <-ctx.Done():
 	}
+	end := time.Now().Add(grace)
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	if err == nil {
@@ -187,7 +191,7 @@ func (c *Consumer) Run(ctx context.Context, grace time.Duration) error {
 	c.cancel(errEnded)
 	keepers.Wait()
 
-	forget, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	forget, cancel := context.WithDeadline(context.WithoutCancel(ctx), end.Add(farewell))
 	defer cancel()
 	if e := c.table.forget(forget, c.cfg.Worker, c.nonce); e != nil {
 		c.cfg.Log.Warn("could not take this worker off the table; nobody waits for it after the failover time", "error", e)
