@@ -10,7 +10,7 @@ import (
 
 func encoded(t testing.TB, rows int) []byte {
 	t.Helper()
-	e, err := NewEncoder(Options{Compression: "zstd", CreatedBy: "test"})
+	e, err := NewEncoder(Options{Output: OutputParquet, Compression: "zstd", CreatedBy: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,11 +17,8 @@ import (
 	"github.com/sluice-etl/sluice/internal/columns"
 )
 
-// How Parquet files are named and announced.
-const (
-	ParquetExtension = "parquet"
-	ParquetType      = "application/vnd.apache.parquet"
-)
+// ParquetExtension is that of Parquet files.
+const ParquetExtension = "parquet"
 
 const (
 	maxGroupRows = 128 << 10 // readers skip, and work in parallel, by row group
@@ -34,15 +31,8 @@ const (
 	valuesAtOnce = 256
 )
 
-// Options say how files are written.
-type Options struct {
-	Compression string // zstd (at its fastest level), snappy, gzip or none
-	CreatedBy   string // the version of sluice, for the files' metadata
-}
-
-// Encoder makes Parquet files of rows. Its writers are kept for the next file with the same columns. It is not safe for
-// concurrent use.
-type Encoder struct {
+// parquetFiles is the encoder of Parquet files. Its writers are kept for the next file with the same columns.
+type parquetFiles struct {
 	codec     compress.Codec
 	createdBy string
 	writers   map[string]*parquet.GenericWriter[any]
@@ -54,8 +44,7 @@ type Encoder struct {
 	seed      maphash.Seed
 }
 
-// NewEncoder makes an encoder.
-func NewEncoder(o Options) (*Encoder, error) {
+func newParquet(o Options) (*parquetFiles, error) {
 	codecs := map[string]compress.Codec{
 		"zstd": &zstd.Codec{Level: zstd.SpeedFastest}, "snappy": &snappy.Codec{}, "gzip": &gzip.Codec{}, "none": &uncompressed.Codec{},
 	}
@@ -63,21 +52,24 @@ func NewEncoder(o Options) (*Encoder, error) {
 	if !ok {
 		return nil, fmt.Errorf("there is no compression %q; there are %v", o.Compression, slices.Sorted(maps.Keys(codecs)))
 	}
-	return &Encoder{
+	return &parquetFiles{
 		codec: codec, createdBy: o.CreatedBy, writers: map[string]*parquet.GenericWriter[any]{}, values: make([]parquet.Value, valuesAtOnce),
 		sample: map[uint64]struct{}{}, seed: maphash.MakeSeed(),
 	}, nil
 }
 
-// Encode makes one file of the selected rows of a table, in their order, or of all rows where rows is nil, and appends
-// it to dst. Columns that are hidden are left out; the others keep the table's order and names, and those that are not required are optional. Timestamps are
-// milliseconds in UTC. Text columns of few different values have a dictionary. A file without rows is an error.
-func (e *Encoder) Encode(dst []byte, t *columns.Table, rows []int32) ([]byte, error) {
+// Kind tells how the files are named and announced.
+func (e *parquetFiles) Kind() Kind { return Kind{ParquetExtension, "application/vnd.apache.parquet"} }
+
+// Encode makes one file of the selected rows of a table: see Encoder. The columns keep the table's order and names, and
+// those that are not required are optional. Timestamps are milliseconds in UTC. Text columns of few different values have a
+// dictionary.
+func (e *parquetFiles) Encode(dst []byte, t *columns.Table, rows []int32) ([]byte, error) {
 	if rows == nil {
 		rows = e.allOf(t)
 	}
 	if len(rows) == 0 {
-		return nil, fmt.Errorf("encode Parquet: there are no rows, and an empty file is of no use")
+		return nil, errNoRows
 	}
 	e.shown = e.shown[:0]
 	for i := range t.Columns {
@@ -96,7 +88,7 @@ func (e *Encoder) Encode(dst []byte, t *columns.Table, rows []int32) ([]byte, er
 	return append(dst, e.out.Bytes()...), nil
 }
 
-func (e *Encoder) encode(w *parquet.GenericWriter[any], rows []int32) error {
+func (e *parquetFiles) encode(w *parquet.GenericWriter[any], rows []int32) error {
 	for group := range slices.Chunk(rows, maxGroupRows) {
 		for i, column := range w.ColumnWriters() {
 			if err := e.write(column, e.shown[i], group); err != nil {
@@ -128,7 +120,7 @@ func keepPaths(w *parquet.GenericWriter[any]) {
 }
 
 // allOf selects all rows of a table.
-func (e *Encoder) allOf(t *columns.Table) []int32 {
+func (e *parquetFiles) allOf(t *columns.Table) []int32 {
 	for n := len(e.all); n < t.Rows(); n++ {
 		e.all = append(e.all, int32(n))
 	}
@@ -136,7 +128,7 @@ func (e *Encoder) allOf(t *columns.Table) []int32 {
 }
 
 // write gives a column's values of some rows to its writer, a block at a time.
-func (e *Encoder) write(w *parquet.ColumnWriter, c *columns.Column, rows []int32) error {
+func (e *parquetFiles) write(w *parquet.ColumnWriter, c *columns.Column, rows []int32) error {
 	for block := range slices.Chunk(rows, valuesAtOnce) {
 		values := e.values[:len(block)]
 		if c.Required {
@@ -213,7 +205,7 @@ func trimNulls(valid []bool, rows []int32) []int32 {
 }
 
 // writer gives a writer for the columns that are shown, each with the encoding that suits its values.
-func (e *Encoder) writer(rows []int32) (*parquet.GenericWriter[any], error) {
+func (e *parquetFiles) writer(rows []int32) (*parquet.GenericWriter[any], error) {
 	key := make([]byte, 0, 32*len(e.shown))
 	dictionaries := make([]bool, len(e.shown))
 	for i, c := range e.shown {
@@ -241,7 +233,7 @@ func (e *Encoder) writer(rows []int32) (*parquet.GenericWriter[any], error) {
 
 // repeats tells whether a dictionary pays: whether at most half of the values in a sample from all over the rows are
 // different.
-func (e *Encoder) repeats(c *columns.Column, rows []int32) bool {
+func (e *parquetFiles) repeats(c *columns.Column, rows []int32) bool {
 	clear(e.sample)
 	n := 0
 	step := max(1, len(rows)/samples)

@@ -140,7 +140,7 @@ func TestParquet(t *testing.T) {
 	table := payments(5000)
 	some := []int32{4999, 0, 3, 3, 17}
 	for _, compression := range []string{"zstd", "snappy", "gzip", "none"} {
-		e, err := NewEncoder(Options{Compression: compression, CreatedBy: "1.2.3"})
+		e, err := NewEncoder(Options{Output: OutputParquet, Compression: compression, CreatedBy: "1.2.3"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,7 +163,7 @@ func TestParquet(t *testing.T) {
 			}
 		}
 	}
-	if _, err := NewEncoder(Options{Compression: "lzo"}); err == nil {
+	if _, err := NewEncoder(Options{Output: OutputParquet, Compression: "lzo"}); err == nil {
 		t.Error("an unknown compression is accepted")
 	}
 }
@@ -172,7 +172,7 @@ func TestParquetSameBytes(t *testing.T) {
 	table := payments(3000)
 	var first []byte
 	for range 2 {
-		e, err := NewEncoder(Options{Compression: "zstd"})
+		e, err := NewEncoder(Options{Output: OutputParquet, Compression: "zstd"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -200,7 +200,7 @@ func TestParquetRowGroups(t *testing.T) {
 		table.Columns[0].AppendInt(int64(i))
 		table.EndRow()
 	}
-	e, err := NewEncoder(Options{Compression: "zstd"})
+	e, err := NewEncoder(Options{Output: OutputParquet, Compression: "zstd"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +218,7 @@ func TestParquetRowGroups(t *testing.T) {
 // What readers plan by: the order of the columns, their types, the statistics of a row group, and how pages are written.
 func TestParquetMetadata(t *testing.T) {
 	table := payments(5000)
-	e, err := NewEncoder(Options{Compression: "zstd"})
+	e, err := NewEncoder(Options{Output: OutputParquet, Compression: "zstd"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +255,7 @@ func TestParquetMetadata(t *testing.T) {
 }
 
 func TestParquetTypes(t *testing.T) {
-	e, err := NewEncoder(Options{Compression: "snappy"})
+	e, err := NewEncoder(Options{Output: OutputParquet, Compression: "snappy"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,7 +275,7 @@ func TestParquetTypes(t *testing.T) {
 
 // An encoder serves tables that change their columns, and come back to earlier ones.
 func TestParquetSchemaGrows(t *testing.T) {
-	e, err := NewEncoder(Options{Compression: "zstd"})
+	e, err := NewEncoder(Options{Output: OutputParquet, Compression: "zstd"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -315,7 +315,7 @@ func TestParquetSchemaGrows(t *testing.T) {
 
 func TestParquetHiddenColumns(t *testing.T) {
 	table := payments(10)
-	e, err := NewEncoder(Options{Compression: "zstd"})
+	e, err := NewEncoder(Options{Output: OutputParquet, Compression: "zstd"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -339,7 +339,7 @@ func TestParquetHiddenColumns(t *testing.T) {
 }
 
 func TestParquetWithoutRows(t *testing.T) {
-	e, err := NewEncoder(Options{Compression: "zstd"})
+	e, err := NewEncoder(Options{Output: OutputParquet, Compression: "zstd"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -356,7 +356,7 @@ func TestParquetWithoutRows(t *testing.T) {
 // A batch makes no garbage that grows with its rows.
 func TestParquetAllocations(t *testing.T) {
 	table := payments(20_000)
-	e, err := NewEncoder(Options{Compression: "zstd"})
+	e, err := NewEncoder(Options{Output: OutputParquet, Compression: "zstd"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -376,7 +376,7 @@ func BenchmarkEncode(b *testing.B) {
 	const rows = 50_000
 	table := payments(rows)
 	b.Run("columns", func(b *testing.B) {
-		e, err := NewEncoder(Options{Compression: "zstd"})
+		e, err := NewEncoder(Options{Output: OutputParquet, Compression: "zstd"})
 		if err != nil {
 			b.Fatal(err)
 		}

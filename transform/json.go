@@ -78,6 +78,7 @@ func (d *JSON) Decode(payload []byte, out *Output) {
 			}
 			d.endRow()
 			out.Places = append(out.Places, int32(place))
+			out.Raw = append(out.Raw, payload[start:pos])
 			out.Duplicates += d.duplicates
 		} else {
 			d.dropRow()

@@ -70,7 +70,8 @@ func (l *lines) decode(payload []byte, out *Output, format lineReader) {
 	l.data, l.passed = payload, false
 	l.beginRows(out.Table.Columns[:len(l.fields)])
 	place := 0
-	for pos := l.start(); pos < len(payload); {
+	came := 0 // where the line begins, with a byte order mark
+	for pos := l.start(); pos < len(payload); came = pos {
 		l.fault, l.rescued = fault{}, l.rescued[:0]
 		start := pos
 		end, next, counts := format.line(pos)
@@ -84,6 +85,7 @@ func (l *lines) decode(payload []byte, out *Output, format lineReader) {
 		default:
 			l.finish(out)
 			out.Places = append(out.Places, int32(place))
+			out.Raw = append(out.Raw, bytes.TrimSuffix(payload[came:next], []byte("\n")))
 		}
 		place++
 	}

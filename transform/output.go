@@ -33,7 +33,8 @@ type Output struct {
 	// Table gets the rows: the decoder adds to its first columns, those of its Fields, and leaves other columns, and
 	// the table's count of rows, to the caller. The first columns must be of equal length.
 	Table   *columns.Table
-	Places  []int32 // of every row: the place of its line in its payload, as in Reject
+	Places  []int32  // of every row: the place of its line in its payload, as in Reject
+	Raw     [][]byte // of every row: its line as it came, without the newline, as a part of the payload
 	Rejects []Reject
 
 	Lines      int
@@ -44,7 +45,8 @@ type Output struct {
 // Reset empties all but the table, and keeps the memory for further use.
 func (o *Output) Reset() {
 	clear(o.Rejects)
-	*o = Output{Table: o.Table, Places: o.Places[:0], Rejects: o.Rejects[:0]}
+	clear(o.Raw)
+	*o = Output{Table: o.Table, Places: o.Places[:0], Raw: o.Raw[:0], Rejects: o.Rejects[:0]}
 }
 
 // rows are the columns that a decoder fills, a row at a time.

@@ -3,8 +3,8 @@
 // Every commit leaves a record (see protocol.Names.Record) of its range of the shard and of its files, with their sizes and
 // rows. Run reads the records of a range of time and follows the chain that those of each shard are (commits.go), looks at
 // every file that they claim (files.go), and then at the objects where data and rejects lie, for those that no commit
-// claims (objects.go). Of a Parquet file it reads the footer and no data. It changes nothing, and the service may be at
-// work meanwhile.
+// claims (objects.go). Of a Parquet file it reads the footer and no data, and of raw lines nothing; JSON lines it reads, since
+// nothing else tells how many there are. It changes nothing, and the service may be at work meanwhile.
 //
 // It believes the records: that the rows are those of the stream, with their values, is not for it to tell. And it judges
 // objects by the time of their last change: one that was there before the range, or came after it, is not looked at unless
@@ -88,7 +88,7 @@ type Summary struct {
 	Differences map[Kind]int64 `json:"differences"`
 }
 
-// Figures are sums over files. Rows are those of Parquet files alone: no others tell how many they have.
+// Figures are sums over files. Rows are those of Parquet files and JSON lines: raw lines do not tell how many they are of.
 type Figures struct {
 	Files int64 `json:"files"`
 	Rows  int64 `json:"rows"`

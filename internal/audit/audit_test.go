@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sluice-etl/sluice/consumer/protocol"
+	"github.com/sluice-etl/sluice/sink"
 )
 
 func minutes(n int) time.Time { return noon.Add(time.Duration(n) * time.Minute) }
@@ -51,6 +52,28 @@ func TestNothingDiffers(t *testing.T) {
 	if summary.Claimed != want || summary.Found != want || summary.Commits != 12+4 || summary.Objects != count || summary.Objects != want.Files {
 		t.Errorf("%+v; want %+v in 16 commits, and %d objects", summary, want, count)
 	}
+}
+
+// The rows of JSON files are their lines, which are counted; those of raw files are not.
+func TestLines(t *testing.T) {
+	l := newLab(t)
+	l.writes(sink.OutputJSON)
+	commits := []*protocol.Commit{l.commit(first, minutes(1), 10, 0), l.commit(first, minutes(2), 20), l.commit(first, minutes(3), 30)}
+	if sum := l.differs(l.config()); sum.Claimed.Rows != 60 || sum.Found != sum.Claimed {
+		t.Errorf("%+v", sum)
+	}
+	l.change(commits[1].Files[0].Key, func(body []byte) []byte { body[len(body)-9]++; return body }) // its checksum is another
+	l.changeRecord(commits[2], func(c *protocol.Commit) { c.Files[0].Rows++ })
+	l.differs(l.config(), "lines "+commits[1].Files[0].Key, "rows "+commits[2].Files[0].Key)
+
+	l = newLab(t)
+	l.writes(sink.OutputRaw)
+	raw := l.commit(first, minutes(1), 10)
+	if sum := l.differs(l.config()); sum.Claimed.Rows != 0 || sum.Found != sum.Claimed || sum.Claimed.Files != 1 {
+		t.Errorf("%+v", sum)
+	}
+	l.change(raw.Files[0].Key, func(body []byte) []byte { return body[1:] })
+	l.differs(l.config(), "size "+raw.Files[0].Key)
 }
 
 // Each kind of difference, made by hand in a bucket in order, is found, and nothing else is.

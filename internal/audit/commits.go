@@ -173,7 +173,7 @@ func (a *audit) claim(e entry) []claim {
 	var claims []claim
 	for i, f := range e.commit.Files {
 		figures := Figures{Files: 1, Bytes: int64(f.Size)}
-		if isParquet(f.Key) {
+		if counted(f) {
 			figures.Rows = int64(f.Rows)
 		}
 		a.sum.Claimed.add(figures)
@@ -197,6 +197,9 @@ func (e entry) whose() string {
 }
 
 func isParquet(key string) bool { return strings.HasSuffix(key, "."+sink.ParquetExtension) }
+
+// counted tells whether a file's rows can be counted. The files of rejects claim none, and a raw line may hold a newline.
+func counted(f protocol.File) bool { return isParquet(f.Key) || f.Rows > 0 && sink.IsJSON(f.Key) }
 
 // link is what the next commit of a shard must follow.
 type link struct {

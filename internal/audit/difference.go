@@ -17,8 +17,9 @@ const (
 	NotVisible Kind = "not-yet-visible" // it is not, and its commit is pending
 	Size       Kind = "size"
 	Token      Kind = "token"         // the object does not carry the token of the commit
-	Rows       Kind = "rows"          // the footer has another number
-	Footer     Kind = "footer"        // it cannot be read
+	Rows       Kind = "rows"          // the file has another number
+	Footer     Kind = "footer"        // that of a Parquet file cannot be read
+	Lines      Kind = "lines"         // those of a JSON file cannot be read
 	Twice      Kind = "claimed-twice" // a file is claimed again
 	Gap        Kind = "gap"           // a commit does not begin where the one before ended, but later
 	Overlap    Kind = "overlap"       // or earlier

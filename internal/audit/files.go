@@ -1,9 +1,11 @@
 package audit
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 
 	"golang.org/x/sync/errgroup"
@@ -35,7 +37,7 @@ func (a *audit) files(ctx context.Context, claims []claim) error {
 	return nil
 }
 
-// look holds a file's object against its claim: size and token, and of a Parquet file of the right size the rows.
+// look holds a file's object against its claim: size and token, and the rows, if they can be counted and the size is right.
 func (a *audit) look(ctx context.Context, c claim) (found Figures, differences []Difference, err error) {
 	f := c.commit.Files[c.file]
 	differ := func(kind Kind, claimed, is any, format string, args ...any) {
@@ -64,11 +66,11 @@ func (a *audit) look(ctx context.Context, c claim) (found Figures, differences [
 	if want := c.commit.Token(c.file); token != want {
 		differ(Token, want, token, "claimed is the token %q, it carries %q", want, token)
 	}
-	if size != int64(f.Size) || !isParquet(f.Key) {
+	if size != int64(f.Size) || !counted(f) {
 		return found, differences, nil
 	}
 
-	rows, err := sink.ParquetRows(object{ctx, a.Store, f.Key}, size)
+	rows, unreadable, err := countRows(object{ctx, a.Store, f.Key}, size)
 	switch {
 	case ctx.Err() != nil:
 		return found, nil, context.Cause(ctx)
@@ -76,13 +78,26 @@ func (a *audit) look(ctx context.Context, c claim) (found Figures, differences [
 		found = Figures{}
 		missing()
 	case err != nil: // the fault of this object as far as one can tell: it may be in an archive, or have another key
-		differ(Footer, nil, nil, "its %d rows cannot be counted: %v", f.Rows, err)
+		differ(unreadable, nil, nil, "its %d rows cannot be counted: %v", f.Rows, err)
 	case rows != int64(f.Rows):
 		differ(Rows, int64(f.Rows), rows, "claimed are %d rows, it has %d", f.Rows, rows)
 	}
 	found.Rows = rows
 	return found, differences, nil
 }
+
+// countRows counts the rows of an object, and tells of what kind a failure to do so is.
+func countRows(o object, size int64) (rows int64, unreadable Kind, err error) {
+	if isParquet(o.key) {
+		rows, err = sink.ParquetRows(o, size)
+		return rows, Footer, err
+	}
+	rows, err = sink.JSONRows(o.key, bufio.NewReaderSize(io.NewSectionReader(o, 0, size), readBytes))
+	return rows, Lines, err
+}
+
+// readBytes is how much of a file of JSON lines is read at once.
+const readBytes = 4 << 20
 
 // object is an io.ReaderAt of one.
 type object struct {

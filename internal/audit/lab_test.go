@@ -35,7 +35,7 @@ type lab struct {
 	t       *testing.T
 	dir     string
 	store   *dir.Store
-	encoder *sink.Encoder
+	encoder sink.Encoder
 	holds   map[string]*protocol.Hold // by stream and shard
 	pending map[string]*protocol.Commit
 	seq     int
@@ -48,7 +48,7 @@ func newLab(t *testing.T) *lab {
 	if l.store, err = dir.New(dir.Options{Dir: l.dir, Uploads: t.TempDir()}); err != nil {
 		t.Fatal(err)
 	}
-	if l.encoder, err = sink.NewEncoder(sink.Options{Compression: "none", CreatedBy: "test"}); err != nil {
+	if l.encoder, err = sink.NewEncoder(sink.Options{Output: sink.OutputParquet, Compression: "none", CreatedBy: "test"}); err != nil {
 		t.Fatal(err)
 	}
 	return l
@@ -82,12 +82,23 @@ func (l *lab) takeOver(shard string) {
 	l.holds["orders/"+shard] = protocol.NewHold(&lease, orders)
 }
 
-// parquet makes a file of rows.
-func (l *lab) parquet(rows int) []byte {
+// writes makes the files of rows of another output, gzip, from now on.
+func (l *lab) writes(output string) {
 	l.t.Helper()
-	table := columns.NewTable([]columns.Field{{Name: "n", Type: columns.Int64, Required: true}})
+	var err error
+	if l.encoder, err = sink.NewEncoder(sink.Options{Output: output, Compression: "gzip"}); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// encode makes a file of rows.
+func (l *lab) encode(rows int) []byte {
+	l.t.Helper()
+	table := columns.NewTable([]columns.Field{{Name: "n", Type: columns.Int64, Required: true}, {Name: sink.RawColumn, Required: true}})
+	table.Columns[1].Hidden = true
 	for i := range rows {
 		table.Columns[0].AppendInt(int64(i))
+		table.Columns[1].AppendString("two\nlines")
 		table.EndRow()
 	}
 	body, err := l.encoder.Encode(nil, table, nil)
@@ -110,10 +121,10 @@ func (l *lab) commitUntil(names protocol.Names, shard string, at time.Time, stop
 	b := protocol.Batch{ID: fmt.Sprintf("%s/%d", shard, l.seq), Time: at.Format(time.RFC3339Nano), Checkpoint: fmt.Sprint(l.seq)}
 	var bodies [][]byte
 	for i, n := range rows {
-		f := protocol.NewFile{Prefix: fmt.Sprintf("data/dt=%s/", at.AddDate(0, 0, -i).Format(time.DateOnly)), Extension: "parquet", Rows: n}
+		f := protocol.NewFile{Prefix: fmt.Sprintf("data/dt=%s/", at.AddDate(0, 0, -i).Format(time.DateOnly)), Extension: l.encoder.Kind().Extension, Rows: n}
 		body := []byte("rejects")
 		if n > 0 {
-			body = l.parquet(n)
+			body = l.encode(n)
 		} else {
 			f.Prefix, f.Extension = "errors/processing-failed/", "json.gz"
 		}

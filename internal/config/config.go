@@ -38,7 +38,8 @@ type Config struct {
 	ErrorPrefix string // an expression; its syntax is not checked here
 	StatePrefix string
 	Timezone    *time.Location
-	Compression string // zstd, snappy, gzip or none
+	Output      string // parquet, json or raw
+	Compression string // zstd, snappy (of parquet alone), gzip or none
 
 	FlushBytes    int64
 	FlushInterval time.Duration

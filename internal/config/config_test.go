@@ -119,7 +119,7 @@ func TestFields(t *testing.T) {
 		Start: start, WorkerID: "worker-1", MaxLeases: 4, FailoverTime: 90 * time.Second, ShutdownTimeout: 25 * time.Second,
 		Format: "json", ApacheLogFormat: `%h %l %u %t "%r" %>s %b`, ApacheTypes: "string", Schema: "detect", Bucket: "my.tickets-1", KMSKey: "alias/tickets",
 		Prefix: "TicketTransactionStreamingData/ingest_year=!{timestamp:yyyy}/", ErrorPrefix: "rejects/", StatePrefix: "state/",
-		Timezone: zone, Compression: "none", FlushBytes: 8 << 20, FlushInterval: 5 * time.Minute, MemoryLimit: 1e9,
+		Timezone: zone, Output: "parquet", Compression: "none", FlushBytes: 8 << 20, FlushInterval: 5 * time.Minute, MemoryLimit: 1e9,
 		Detectors: []Detector{
 			{Name: "source_rate", Kind: "rate", Key: []string{"sourceip", "transactiontype"}, Window: 10 * time.Minute,
 				Threshold: &zero, MinCount: &twenty, MaxKeys: 5000, Baseline: "both"},
@@ -156,6 +156,18 @@ func TestDefaults(t *testing.T) {
 	}
 	if other := load(t, nil, nil); other.WorkerID == c.WorkerID || c.WorkerID == "" {
 		t.Errorf("two workers are called %q", c.WorkerID)
+	}
+}
+
+// Lines are compressed as Firehose does, and Parquet files better, unless something is said.
+func TestCompressionFollowsOutput(t *testing.T) {
+	for env, want := range map[string]string{
+		"SLUICE_APP=orders": "zstd", "SLUICE_OUTPUT=parquet": "zstd", "SLUICE_OUTPUT=json": "gzip", "SLUICE_OUTPUT=raw": "gzip",
+		"SLUICE_COMPRESSION=none": "none",
+	} {
+		if c := load(t, nil, []string{env}); c.Compression != want {
+			t.Errorf("%s: the compression is %s; want %s", env, c.Compression, want)
+		}
 	}
 }
 

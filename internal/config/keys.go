@@ -141,8 +141,13 @@ func keys() []key[Config] {
 			set: into(func(c *Config) **time.Location { return &c.Timezone }, parseTimezone),
 		},
 		{
-			name: "COMPRESSION", def: "zstd",
-			doc: "the Parquet files' compression: `zstd`, `snappy`, `gzip` or `none`",
+			name: "OUTPUT", def: parquet,
+			doc: "what the files of rows are: `parquet`, `json` (a line with an object for each row), or `raw` (for each row its line, byte for byte as it came)",
+			set: into(func(c *Config) *string { return &c.Output }, oneOf(parquet, "json", "raw")),
+		},
+		{
+			name: "COMPRESSION", note: "`zstd` for `parquet`, `gzip` else",
+			doc: "the files' compression: `zstd`, `snappy` (for `parquet` alone), `gzip` or `none`",
 			set: into(func(c *Config) *string { return &c.Compression }, oneOf("zstd", "snappy", "gzip", "none")),
 		},
 		{
@@ -192,6 +197,9 @@ func keys() []key[Config] {
 		},
 	}
 }
+
+// parquet is the output that can have every compression.
+const parquet = "parquet"
 
 // configKey names the file; it is the one setting that the file cannot have.
 const configKey = "CONFIG"

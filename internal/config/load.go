@@ -274,6 +274,14 @@ func (l *loader) derive() {
 			l.faults = append(l.faults, c.Fault("APP", "is also the lease table's name, which is too short or too long; set SLUICE_LEASE_TABLE"))
 		}
 	}
+	switch {
+	case c.Compression == "" && c.Output == parquet:
+		c.Compression = "zstd"
+	case c.Compression == "":
+		c.Compression = "gzip"
+	case c.Compression == "snappy" && c.Output != parquet:
+		l.faults = append(l.faults, c.Fault("COMPRESSION", fmt.Sprintf("snappy is for SLUICE_OUTPUT=parquet alone; for %s there are gzip, zstd and none", c.Output)))
+	}
 	if c.WorkerID == "" {
 		c.WorkerID = newWorkerID(os.Hostname)
 	}
@@ -285,7 +293,7 @@ func (l *loader) derive() {
 		}
 	}
 	for name, text := range map[string]string{
-		"LEASE_TABLE": c.LeaseTable, "WORKER_ID": c.WorkerID, "MEMORY_LIMIT": formatSize(c.MemoryLimit),
+		"LEASE_TABLE": c.LeaseTable, "WORKER_ID": c.WorkerID, "MEMORY_LIMIT": formatSize(c.MemoryLimit), "COMPRESSION": c.Compression,
 	} {
 		if _, given := c.settings[name]; !given {
 			c.settings[name] = setting{text, sourceDefault}

@@ -26,8 +26,9 @@ type batch struct {
 	decoder Decoder
 	engine  *anomaly.Engine
 
-	out        transform.Output // its table has the decoder's columns, then the ingest ones, then the detectors'
+	out        transform.Output // its table has the decoder's columns, then the ingest ones, then the detectors', then perhaps raw
 	ingest     []columns.Column // those of the table
+	raw        *columns.Column  // the lines as they came, where the files are made of these; else nil
 	verdicts   int              // the place of the detectors' columns
 	partitions *sink.Partitioner
 	partition  []int32 // of each row
@@ -54,7 +55,14 @@ func newBatch(p *Pipeline, shard string, decoder Decoder, engine *anomaly.Engine
 		p: p, shard: shard, decoder: decoder, engine: engine, shrinks: 1, rejected: map[string]int{},
 		partitions: sink.NewPartitioner(p.cfg.Prefix, p.cfg.Timezone), flagged: make([]int, len(p.cfg.Detectors)),
 	}
-	b.out.Table = columns.NewTable(slices.Concat(own, ingestFields, anomaly.Fields()))
+	fields := slices.Concat(own, ingestFields, anomaly.Fields())
+	if p.cfg.Output == sink.OutputRaw {
+		fields = append(fields, columns.Field{Name: sink.RawColumn, Type: columns.String, Required: true})
+	}
+	b.out.Table = columns.NewTable(fields)
+	if p.cfg.Output == sink.OutputRaw {
+		b.raw = &b.out.Table.Columns[len(fields)-1]
+	}
 	b.ingest = b.out.Table.Columns[len(own):]
 	b.verdicts = len(own) + len(ingestFields)
 	return b
@@ -76,9 +84,12 @@ func (b *batch) add(r *consumer.Record) {
 	}
 	sub := 0 // counts lines through all payloads of the record
 	for _, payload := range r.User {
-		b.out.Places, b.out.Rejects, b.out.Lines = b.out.Places[:0], b.out.Rejects[:0], 0
+		b.out.Places, b.out.Raw, b.out.Rejects, b.out.Lines = b.out.Places[:0], b.out.Raw[:0], b.out.Rejects[:0], 0
 		b.decoder.Decode(payload, &b.out)
-		for _, place := range b.out.Places {
+		for i, place := range b.out.Places {
+			if b.raw != nil {
+				b.raw.AppendText(b.out.Raw[i])
+			}
 			b.row(r, sub+int(place))
 		}
 		for i := range b.out.Rejects {
@@ -160,7 +171,7 @@ func (b *batch) files(ctx context.Context) ([]consumer.File, error) {
 	if b.empty() {
 		return nil, nil
 	}
-	var encoder *sink.Encoder
+	var encoder sink.Encoder
 	select {
 	case encoder = <-b.p.encoders:
 		defer func() { b.p.encoders <- encoder }()
@@ -172,7 +183,7 @@ func (b *batch) files(ctx context.Context) ([]consumer.File, error) {
 		rows[partition] = append(rows[partition], int32(row))
 	}
 	var files []consumer.File
-	encoded := 0
+	kind, encoded := encoder.Kind(), 0
 	for partition, selection := range rows {
 		if len(selection) == 0 {
 			continue
@@ -183,7 +194,7 @@ func (b *batch) files(ctx context.Context) ([]consumer.File, error) {
 		}
 		encoded += len(body)
 		files = append(files, consumer.File{
-			Prefix: b.partitions.Key(int32(partition)), Extension: sink.ParquetExtension, ContentType: sink.ParquetType,
+			Prefix: b.partitions.Key(int32(partition)), Extension: kind.Extension, ContentType: kind.ContentType,
 			Body: body, Rows: len(selection),
 		})
 	}

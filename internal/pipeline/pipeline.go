@@ -19,8 +19,8 @@ import (
 type Config struct {
 	Prefix, ErrorPrefix *sink.Prefix
 	Timezone            *time.Location // of the prefixes
-	Compression         string
-	CreatedBy           string // named in the files
+	Output, Compression string         // of the files: see sink.Options
+	CreatedBy           string         // named in them
 	Detectors           []anomaly.Settings
 
 	Schema      *transform.Schema                 // what the workers agree on if they have not yet; nil: it is found in the first records,
@@ -61,7 +61,7 @@ type Shard interface {
 type Pipeline struct {
 	cfg      Config
 	budget   budget
-	encoders chan *sink.Encoder // as many as can work at once: each holds the memory of a writer
+	encoders chan sink.Encoder // as many as can work at once: each holds the memory of a writer
 
 	mu     sync.Mutex
 	agreed *transform.Schema // nil until it is known
@@ -69,10 +69,10 @@ type Pipeline struct {
 
 // New makes a pipeline, or says what is wrong with its configuration.
 func New(cfg Config) (*Pipeline, error) {
-	p := &Pipeline{cfg: cfg, encoders: make(chan *sink.Encoder, runtime.GOMAXPROCS(0))}
+	p := &Pipeline{cfg: cfg, encoders: make(chan sink.Encoder, runtime.GOMAXPROCS(0))}
 	p.budget.limit = cfg.MemoryLimit
 	for range cap(p.encoders) {
-		e, err := sink.NewEncoder(sink.Options{Compression: cfg.Compression, CreatedBy: cfg.CreatedBy})
+		e, err := sink.NewEncoder(sink.Options{Output: cfg.Output, Compression: cfg.Compression, CreatedBy: cfg.CreatedBy})
 		if err != nil {
 			return nil, err
 		}

@@ -126,7 +126,7 @@ func newLab(t *testing.T, change ...func(*Config, *fakeShard)) *lab {
 	l := &lab{t: t, done: make(chan error, 1), counts: &counts{rejected: map[string]int{}, anomalies: map[string]int{}},
 		shard: &fakeShard{documents: &documents{text: map[string]string{}}, fetches: make(chan consumer.Fetch), stopping: make(chan struct{})}}
 	cfg := Config{
-		Timezone: time.UTC, Compression: "none", CreatedBy: "test", FlushBytes: 64 << 20, FlushInterval: time.Minute, MemoryLimit: 1 << 30,
+		Timezone: time.UTC, Output: sink.OutputParquet, Compression: "none", CreatedBy: "test", FlushBytes: 64 << 20, FlushInterval: time.Minute, MemoryLimit: 1 << 30,
 		NewDetector: func(reserved ...string) Detector { return transform.NewDetector(reserved...) },
 		Metrics:     l.counts, Log: slog.New(slog.DiscardHandler),
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-etl/sluice/internal/config"
 	"github.com/sluice-etl/sluice/internal/ops"
 	"github.com/sluice-etl/sluice/internal/pipeline"
+	"github.com/sluice-etl/sluice/sink"
 	"github.com/sluice-etl/sluice/sink/s3"
 )
 
@@ -73,7 +74,7 @@ func (s *Service) Run(ctx context.Context) error {
 		Prefix: s.plan.prefix, ErrorPrefix: s.plan.errorPrefix, Timezone: s.cfg.Timezone,
 		Schema:      s.plan.schema,
 		NewDetector: func(reserved ...string) pipeline.Detector { return newDetector(s.cfg, reserved...) },
-		Compression: s.cfg.Compression, CreatedBy: s.build.Version, Detectors: s.plan.detectors,
+		Output:      s.cfg.Output, Compression: s.cfg.Compression, CreatedBy: s.build.Version, Detectors: s.plan.detectors,
 		FlushBytes: s.cfg.FlushBytes, FlushInterval: s.cfg.FlushInterval,
 		// The rest is for what is being read, encoded and uploaded, and for garbage.
 		MemoryLimit: s.cfg.MemoryLimit * 2 / 5,
@@ -91,6 +92,9 @@ func (s *Service) Run(ctx context.Context) error {
 		Log:     s.log, Observe: s.Observer,
 	}, clients, store)
 
+	if s.cfg.Output == sink.OutputRaw && len(s.plan.detectors) > 0 {
+		s.log.Warn("the files are raw lines, which show no flags: what the detectors find is in the metrics alone", "key", "SLUICE_OUTPUT")
+	}
 	s.log.Info("running", "version", s.build.Version, "stream", s.cfg.Stream, "app", s.cfg.App, "worker", s.cfg.WorkerID, "bucket", s.cfg.Bucket)
 	stopping := context.AfterFunc(ctx, s.health.Stopping)
 	defer stopping()
