@@ -20,10 +20,29 @@ func measureCrashes(ctx context.Context, r *run) error {
 					return err
 				}
 			}
+			if err := r.mergeTo(ctx, random, r.options.Shards); err != nil {
+				return err
+			}
 			r.say("%s pass %d: %d points in %v", r.since(time.Now()), pass+1, len(points), time.Since(began).Round(time.Second))
 		}
 		return nil
 	})
+}
+
+// mergeTo merges shards until there are so many: a worker finishes one for each crash on the way, which is provoked by a split.
+func (r *run) mergeTo(ctx context.Context, random *rand.Rand, shards int) error {
+	for {
+		open, err := r.world.Open(ctx)
+		if err != nil || len(open) <= shards {
+			return err
+		}
+		if _, _, err := r.world.Merge(ctx, random.IntN(len(open)-1)); err != nil {
+			return err
+		}
+		if err := r.world.Active(ctx); err != nil {
+			return err
+		}
+	}
 }
 
 // crashOnce lets one of the workers crash at a point, and waits until all is well again.
