@@ -189,6 +189,13 @@ func (s *Session) Agree(ctx context.Context, name, body string) (agreed string, 
 	return agreed, err
 }
 
+// Amend stores a document in the place of the one that is expected under a name, and gives the one that is there then: body,
+// or what others made of the old one before. Of workers that amend the same document, one succeeds.
+func (s *Session) Amend(ctx context.Context, name, old, body string) (agreed string, err error) {
+	err = s.retry(ctx, "amend the "+name, func() (err error) { agreed, err = s.c.table.swap(ctx, "_"+name, old, body); return })
+	return agreed, err
+}
+
 // Agreed gives the document of a name, or an empty string.
 func (s *Session) Agreed(ctx context.Context, name string) (agreed string, err error) {
 	err = s.retry(ctx, "read the "+name, func() (err error) {

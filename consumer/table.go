@@ -29,6 +29,9 @@ const (
 	streamKey = "_stream"
 )
 
+// documentBody is the attribute with the text of a document.
+const documentBody = "body"
+
 // table is the lease table: typed operations on its items, each of them one call. It decides nothing.
 type table struct {
 	client *dynamodb.Client
@@ -222,9 +225,18 @@ func (t *table) forget(ctx context.Context, id, nonce string) error {
 
 // once stores a document under a key that nobody has written yet, and gives the one that is there.
 func (t *table) once(ctx context.Context, key, body string) (string, error) {
-	_, err := t.write(ctx, protocol.Write{
-		Key: key, If: []protocol.Condition{{Attribute: protocol.KeyAttribute}}, Set: protocol.Item{"body": body},
-	})
+	return t.store(ctx, key, body, protocol.Condition{Attribute: protocol.KeyAttribute})
+}
+
+// swap stores a document in the place of another under its key, and gives the one that is there then.
+func (t *table) swap(ctx context.Context, key, old, body string) (string, error) {
+	return t.store(ctx, key, body, protocol.Condition{Attribute: documentBody, Is: old})
+}
+
+// store stores a document if a condition holds, and gives the one that is there then. Where an answer was lost, the condition
+// holds no more, and what is there says what came of it.
+func (t *table) store(ctx context.Context, key, body string, condition protocol.Condition) (string, error) {
+	_, err := t.write(ctx, protocol.Write{Key: key, If: []protocol.Condition{condition}, Set: protocol.Item{documentBody: body}})
 	if err == nil {
 		return body, nil
 	}
@@ -237,7 +249,7 @@ func (t *table) once(ctx context.Context, key, body string) (string, error) {
 // agreed is the document of a key; empty where there is none.
 func (t *table) agreed(ctx context.Context, key string) (string, error) {
 	it, err := t.get(ctx, key)
-	body, _ := it["body"].(string)
+	body, _ := it[documentBody].(string)
 	return body, err
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/sluice-etl/sluice/consumer/kcltest"
 	"github.com/sluice-etl/sluice/consumer/protocol"
 )
 
@@ -214,4 +215,28 @@ func TestTheLostFilesOfAFinishedShard(t *testing.T) {
 			t.Errorf("the row of %q is %+v; want it as before the commit that is given up", shard, row)
 		}
 	}
+}
+
+// Of two that amend a document one succeeds, and the other is told what is there; an answer that is lost is no defeat.
+func TestADocumentIsAmendedOnce(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, 1)
+	ctx := t.Context()
+	leases := &table{client: l.d, name: "leases"}
+	if err := leases.ensure(ctx, true); err != nil {
+		t.Fatal(err)
+	}
+	give := func(what, want string, f func() (string, error)) {
+		t.Helper()
+		if got, err := f(); err != nil || got != want {
+			t.Errorf("%s: %q, %v; want %q", what, got, err, want)
+		}
+	}
+	give("nothing is there", "", func() (string, error) { return leases.swap(ctx, "_document", "1", "2") })
+	give("the first", "1", func() (string, error) { return leases.once(ctx, "_document", "1") })
+	give("the second", "1", func() (string, error) { return leases.once(ctx, "_document", "one") })
+	l.server.Inject(kcltest.Fault{Operation: "UpdateItem", DropAnswer: true, Count: 1})
+	give("amended, the answer lost", "2", func() (string, error) { return leases.swap(ctx, "_document", "1", "2") })
+	give("amended too late", "2", func() (string, error) { return leases.swap(ctx, "_document", "1", "two") })
+	give("as it is", "2", func() (string, error) { return leases.agreed(ctx, "_document") })
 }

@@ -2,6 +2,7 @@ package transform
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 )
@@ -13,6 +14,7 @@ type Delimited struct {
 	comma   byte
 	targets []target
 	header  [][]byte // the columns' sources
+	lengths []int    // of the header lines of all versions of the schema
 	extra   []string // keys of rescued for what comes after the columns
 
 	values   [][]byte // of the current line: parts of the payload, or of
@@ -31,8 +33,12 @@ func NewDelimited(s Schema) *Delimited {
 		t := d.target(f.Source)
 		t.column = i // also where others have the same source
 		d.targets = append(d.targets, t)
+		if f.Added > 0 && (i == 0 || s.Fields[i-1].Added < f.Added) {
+			d.lengths = append(d.lengths, i)
+		}
 		d.header = append(d.header, []byte(f.Source))
 	}
+	d.lengths = append(d.lengths, len(s.Fields))
 	return d
 }
 
@@ -72,12 +78,13 @@ func (d *Delimited) resume(pos int) (end, next int) {
 	return d.lineText(pos)
 }
 
-// isHeader tells whether the values are the names of the columns. A schema has no more than maxColumns of those of a header.
+// isHeader tells whether the values are the names of the columns, or of those that an earlier version of the schema had. A
+// schema has no more than maxColumns of those of a header.
 func (d *Delimited) isHeader() bool {
-	if len(d.values) != len(d.header) && (len(d.header) != maxColumns || len(d.values) < maxColumns) {
+	if !slices.Contains(d.lengths, len(d.values)) && (len(d.header) != maxColumns || len(d.values) < maxColumns) {
 		return false
 	}
-	for i, v := range d.values[:len(d.header)] {
+	for i, v := range d.values[:min(len(d.values), len(d.header))] {
 		if !utf8.Valid(v) { // as sources are: a schema is JSON
 			d.valid = appendValid(d.valid[:0], v)
 			v = d.valid

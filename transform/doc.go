@@ -48,6 +48,13 @@
 // ones, or too large or too small for a double) is there as a string of its literal, so that reading the JSON loses
 // nothing. Numbers within nested values stay as they came.
 //
+// # Columns that come later
+//
+// A schema has versions; each has the columns of the one before, as they are, and more behind them. Declared columns may be
+// added ([Schema.Declare]). Keys of JSON become columns by themselves where the decoder was told to learn ([JSON.Learn]); a
+// key that comes rarely stays in "rescued", so that keys which are data make no columns. Of CSV and TSV columns are only
+// declared: values there have no name, and a header on the way may be that of another producer.
+//
 // # Text: what the other formats share
 //
 // A line is a physical line; LF or CRLF ends it. Blank lines are no lines, and a byte order mark at the start is passed over.
@@ -110,7 +117,7 @@
 // Values go to the columns in their order, separated by commas or by tabs, in both with the quotes of RFC 4180: a value that
 // begins with a quote ends at a quote that is not doubled, and may hold separators and newlines. Elsewhere quotes are text.
 // Values beyond the columns are rescued under their place, counted from 1; columns without a value are null. A line whose
-// values are the sources of the columns is a header line.
+// values are the sources of the columns is a header line; so is one with those that an earlier version of the schema had.
 //
 // After a fault the rest of the physical line belongs to the same reject. If it is found on a later one than the first, only the
 // first is the reject, and until the place of the fault no value spans lines: so a quote that does not end leaves the lines

@@ -46,6 +46,7 @@ func (d *HeaderDetector) learn() {
 		for _, v := range r.values[:min(len(r.values), maxColumns)] {
 			r.header = append(r.header, appendValid(nil, v))
 		}
+		r.lengths = []int{len(r.header)}
 		d.kinds = make([]kinds, len(r.header))
 		return
 	case r.isHeader():

@@ -31,6 +31,8 @@ type JSON struct {
 	lone bool   // it has a lone surrogate
 
 	text []byte // scratch
+
+	newcomers *newcomers // nil unless Learn was called
 }
 
 // NewJSON makes a decoder for records of the schema. Columns are never required, whatever the schema says, as a record
@@ -71,6 +73,9 @@ func (d *JSON) Decode(payload []byte, out *Output) {
 	for pos := d.space(d.start()); pos < len(payload); pos = d.space(pos) {
 		start := pos
 		if pos = d.record(start); d.fault.code == "" {
+			if d.newcomers != nil {
+				d.watch()
+			}
 			if len(d.rescued) > 0 {
 				d.text = d.appendRescued(d.text[:0])
 				last.AppendText(d.text)

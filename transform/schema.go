@@ -24,6 +24,8 @@ type Field struct {
 	// it is the name that the package comment gives a directive. Of CSV and TSV it is the column's name in the header line;
 	// the order of the fields says which value it gets.
 	Source string `json:"source"`
+	// Added is the version of the schema with which the column came; 0 for the first.
+	Added int `json:"added,omitempty"`
 }
 
 // The formats of records.
@@ -47,7 +49,7 @@ type Schema struct {
 // ParseSchema reads declared columns: JSON of the form of a Schema. What a field lacks is made up: its type is string, and its
 // source is its name. Names must be such as Glue and Athena accept, and not be reserved, as for [NewDetector].
 func ParseSchema(text []byte, reserved ...string) (Schema, error) {
-	s := Schema{Version: 1}
+	s := Schema{}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&s); err != nil {
@@ -56,6 +58,7 @@ func ParseSchema(text []byte, reserved ...string) (Schema, error) {
 	if len(s.Fields) == 0 {
 		return Schema{}, errors.New("it declares no column")
 	}
+	s.Version = 1
 	named := Schema{Fields: slices.Clone(s.Fields)}
 	named.nameColumns(reserved)
 	for i := range s.Fields {
@@ -66,6 +69,7 @@ func ParseSchema(text []byte, reserved ...string) (Schema, error) {
 		if f.Source == "" {
 			f.Source = f.Name
 		}
+		f.Added = 0 // it is counted where the columns are agreed on
 	}
 	return s, nil
 }

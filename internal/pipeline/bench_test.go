@@ -136,7 +136,7 @@ func benchmarkBatch(b *testing.B, all []consumer.Record, schema transform.Schema
 	if err != nil {
 		b.Fatal(err)
 	}
-	decoder, err := newDecoder(schema)
+	decoder, err := newDecoder(schema, false)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -24,11 +24,21 @@ type Detector interface {
 	Schema() transform.Schema
 }
 
-// newDecoder makes the decoder of a schema's format.
-func newDecoder(s transform.Schema) (Decoder, error) {
+// learner is a decoder that finds columns which the schema lacks.
+type learner interface {
+	// Additions are those that what was decoded so far deserves; to be called between payloads.
+	Additions() []transform.Field
+}
+
+// newDecoder makes the decoder of a schema's format. It is a learner, where there is something to learn and learn allows it.
+func newDecoder(s transform.Schema, learn bool) (Decoder, error) {
 	switch s.Format {
 	case transform.FormatJSON:
-		return transform.NewJSON(s), nil
+		d := transform.NewJSON(s)
+		if learn {
+			d.Learn()
+		}
+		return d, nil
 	case transform.FormatApache:
 		return transform.NewApache(s)
 	case transform.FormatCSV, transform.FormatTSV:

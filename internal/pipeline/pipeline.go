@@ -54,6 +54,7 @@ type Shard interface {
 	State(ctx context.Context, warn func(error)) ([][]byte, error)
 	Agreed(ctx context.Context, name string) (string, error)
 	Agree(ctx context.Context, name, body string) (string, error)
+	Amend(ctx context.Context, name, old, body string) (string, error)
 	Commit(ctx context.Context, b consumer.Batch) error
 }
 
@@ -64,7 +65,7 @@ type Pipeline struct {
 	encoders chan sink.Encoder // as many as can work at once: each holds the memory of a writer
 
 	mu     sync.Mutex
-	agreed *transform.Schema // nil until it is known
+	agreed *agreement // nil until there is one
 }
 
 // New makes a pipeline, or says what is wrong with its configuration.

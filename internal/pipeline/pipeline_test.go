@@ -67,6 +67,15 @@ func (s *fakeShard) Agree(_ context.Context, name, body string) (string, error) 
 	return s.text[name], nil
 }
 
+func (s *fakeShard) Amend(_ context.Context, name, old, body string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.text[name] == old {
+		s.text[name] = body
+	}
+	return s.text[name], nil
+}
+
 func (s *fakeShard) Commit(_ context.Context, b consumer.Batch) error {
 	if s.fenced {
 		return consumer.ErrFenced

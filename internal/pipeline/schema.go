@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
+	"time"
 
 	"github.com/sluice-etl/sluice/anomaly"
 	"github.com/sluice-etl/sluice/internal/columns"
@@ -31,13 +31,39 @@ func Reserved() []string {
 	return names
 }
 
+// lookInterval is how often a worker looks whether others have added columns.
+const lookInterval = 10 * time.Second
+
+// agreement is the schema that the workers have agreed on, as it is in the lease table.
+//
+// It is the item _schema, whose body is a transform.Schema as JSON. The first worker creates it as version 1, under the
+// condition that there is none. It changes in one way only: version n+1 takes the place of version n, under the condition
+// that the body is still that of n, and has the same columns in the same order before those that it adds. A worker that
+// comes second finds the other's version there, and adds what is still missing. So of any two files one has the columns of
+// the other, and a column has one type in all of them. A worker writes a version only after it read it from the table; an
+// older one it may write for as long as it likes.
+type agreement struct {
+	text   string // the body
+	schema *transform.Schema
+	looked time.Time // when it was read
+	beyond string    // a later body that this release cannot read, and told of
+}
+
+func agreementOf(text string) (*agreement, error) {
+	a := &agreement{text: text, schema: &transform.Schema{}, looked: time.Now()}
+	if err := json.Unmarshal([]byte(text), a.schema); err != nil {
+		return nil, fmt.Errorf("the schema in the lease table (item _%s) cannot be read: %w", schemaDocument, err)
+	}
+	return a, nil
+}
+
 // schema gives the schema that all workers write, or nil where none is settled. When the sample has records, it settles
-// one if nobody has.
+// one if nobody has. Columns that are declared, and that the others do not know yet, are added to it.
 func (p *Pipeline) schema(ctx context.Context, session Shard, sample Detector) (*transform.Schema, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.agreed != nil {
-		return p.agreed, nil
+		return p.agreed.schema, nil
 	}
 	text, err := session.Agreed(ctx, schemaDocument)
 	if err != nil {
@@ -61,27 +87,106 @@ func (p *Pipeline) schema(ctx context.Context, session Shard, sample Detector) (
 	if text == "" {
 		return nil, nil
 	}
-	var agreed transform.Schema
-	if err := json.Unmarshal([]byte(text), &agreed); err != nil {
-		return nil, fmt.Errorf("the schema in the lease table (item _%s) cannot be read: %w", schemaDocument, err)
-	}
-	if err := p.compare(own, &agreed); err != nil {
+	agreed, err := agreementOf(text)
+	if err != nil {
 		return nil, err
 	}
-	p.agreed = &agreed
-	return p.agreed, nil
+	if err := p.compare(own, agreed.schema); err != nil {
+		return nil, err
+	}
+	if p.cfg.Schema != nil {
+		if agreed, err = p.amend(ctx, session, agreed, func(s transform.Schema) (transform.Schema, error) { return s.Declare(own.Fields) }); err != nil {
+			return nil, fmt.Errorf("the configured columns do not go together with those that the workers have agreed on (item _%s of the lease table): %w; "+
+				"what was written cannot change: declare it as it was, or use another SLUICE_APP and SLUICE_PREFIX", schemaDocument, err)
+		}
+	}
+	p.agreed = agreed
+	return agreed.schema, nil
 }
 
-// compare tells where what the workers have agreed on is not what this one is configured for. Records of another format
-// would all be rejected; other columns are no fault: what they would hold is rescued.
+// amend adds columns to what the workers have agreed on, until nothing is missing any more.
+func (p *Pipeline) amend(ctx context.Context, session Shard, a *agreement, extend func(transform.Schema) (transform.Schema, error)) (*agreement, error) {
+	for {
+		next, err := extend(*a.schema)
+		if err != nil || next.Version == a.schema.Version {
+			return a, err
+		}
+		body, err := json.Marshal(next)
+		if err != nil {
+			return nil, err
+		}
+		text, err := session.Amend(ctx, schemaDocument, a.text, string(body))
+		if err != nil {
+			return nil, err
+		}
+		if text == string(body) {
+			p.cfg.Log.Info("columns were added to the schema", "version", next.Version, "columns", next.Fields[len(a.schema.Fields):])
+		}
+		if a, err = agreementOf(text); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// newer gives a version of the schema that is newer than the one given, or nil where there is none. What a shard found is
+// added before; now and then it is looked at what others have added.
+func (p *Pipeline) newer(ctx context.Context, session Shard, than *transform.Schema, found []transform.Field) (*transform.Schema, error) {
+	if !p.mu.TryLock() {
+		return nil, nil // another shard is at it; there is another batch
+	}
+	defer p.mu.Unlock()
+	if len(found) > 0 || time.Since(p.agreed.looked) >= lookInterval {
+		if err := p.look(ctx, session, found); err != nil {
+			return nil, err
+		}
+	}
+	if p.agreed.schema.Version == than.Version {
+		return nil, nil
+	}
+	return p.agreed.schema, nil
+}
+
+// look reads what the workers have agreed on by now, and adds what was found.
+func (p *Pipeline) look(ctx context.Context, session Shard, found []transform.Field) error {
+	text, err := session.Agreed(ctx, schemaDocument)
+	if err != nil {
+		return err
+	}
+	if text == "" { // somebody deleted it
+		if text, err = session.Agree(ctx, schemaDocument, p.agreed.text); err != nil {
+			return err
+		}
+	}
+	now := p.agreed
+	if text != p.agreed.text {
+		if now, err = agreementOf(text); err != nil {
+			// Written by a newer release, which knows more types. What this one writes is still in order.
+			if p.agreed.beyond != text {
+				p.cfg.Log.Warn("columns were added that this release cannot write; what they would hold is rescued", "error", err)
+			}
+			p.agreed.beyond, p.agreed.looked = text, time.Now()
+			return nil
+		}
+	}
+	now, err = p.amend(ctx, session, now, func(s transform.Schema) (transform.Schema, error) { return s.Add(found, Reserved()...), nil })
+	if err != nil {
+		return err
+	}
+	if !now.schema.Extends(p.agreed.schema) {
+		return fmt.Errorf("the schema in the lease table (item _%s) is another one than it was, while workers run; it only grows", schemaDocument)
+	}
+	now.looked = time.Now()
+	p.agreed = now
+	return nil
+}
+
+// compare tells where what the workers have agreed on is for other records than this one is configured for, all of which
+// would be rejected.
 func (p *Pipeline) compare(own, agreed *transform.Schema) error {
 	declared := p.cfg.Schema != nil
 	if own.Format != agreed.Format || declared && own.LogFormat != agreed.LogFormat {
 		return fmt.Errorf("the lease table (item _%s) has a schema for the format %q, and the configuration says %q; another format needs another SLUICE_APP, "+
 			"or that the item is deleted while no worker runs", schemaDocument, agreed.Format+" "+agreed.LogFormat, own.Format+" "+own.LogFormat)
-	}
-	if declared && !slices.Equal(own.Fields, agreed.Fields) {
-		p.cfg.Log.Warn("the columns of the configuration are not those that the workers have agreed on, which stay", "item", "_"+schemaDocument)
 	}
 	return nil
 }

@@ -169,7 +169,20 @@ func (s *shard) settle(ctx context.Context) error {
 		unfit := s.sample.Schema()
 		decodes = &unfit
 	}
-	decoder, err := newDecoder(*decodes)
+	if err := s.begin(schema, *decodes); err != nil {
+		return err
+	}
+	waiting := s.waiting
+	s.waiting = nil
+	if err := s.add(ctx, waiting); err != nil || schema != nil {
+		return err
+	}
+	return s.commit(ctx, "schema")
+}
+
+// begin makes an empty batch for the settled schema, which is nil where none is.
+func (s *shard) begin(schema *transform.Schema, decodes transform.Schema) error {
+	decoder, err := newDecoder(decodes, s.p.cfg.Schema == nil)
 	if err != nil {
 		return err
 	}
@@ -179,12 +192,27 @@ func (s *shard) settle(ctx context.Context) error {
 		}
 	}
 	s.schema, s.batch = schema, newBatch(s.p, s.session.Shard(), decoder, s.engine)
-	waiting := s.waiting
-	s.waiting = nil
-	if err := s.add(ctx, waiting); err != nil || schema != nil {
+	return nil
+}
+
+// evolve goes over to a newer version of the schema, if there is one: this shard's records may ask for it, or another worker
+// may have made it. The batch is empty. What the detectors know is by the values of columns, and stays.
+func (s *shard) evolve(ctx context.Context) error {
+	if s.schema == nil {
+		return nil
+	}
+	var found []transform.Field
+	if l, ok := s.batch.decoder.(learner); ok {
+		found = l.Additions()
+	}
+	newer, err := s.p.newer(ctx, s.session, s.schema, found)
+	if err != nil || newer == nil {
 		return err
 	}
-	return s.commit(ctx, "schema")
+	shrinks := s.batch.shrinks
+	err = s.begin(newer, *newer)
+	s.batch.shrinks = shrinks
+	return err
 }
 
 // add appends records to the batch. A batch ends between two records, never within one.
@@ -252,5 +280,8 @@ func (s *shard) commit(ctx context.Context, trigger string) error {
 	}
 	s.batch.committed()
 	s.batch.reset()
-	return nil
+	if finished || trigger == "stop" {
+		return nil
+	}
+	return s.evolve(ctx)
 }
