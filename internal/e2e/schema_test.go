@@ -1,0 +1,126 @@
+package e2e
+
+import (
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/sluice-etl/sluice/internal/e2e/check"
+	"github.com/sluice-etl/sluice/internal/e2e/process"
+	"github.com/sluice-etl/sluice/internal/e2e/world"
+)
+
+// places are records with a column that the old schema lacks.
+func places(from, n int) []world.Record {
+	records := make([]world.Record, n)
+	for i := range records {
+		records[i] = recordOf(fmt.Sprint("key-", i), fmt.Sprintf(`{"id":%d,"name":"n%d","City":"c%d"}`, from+i, i%7, i%3))
+	}
+	return records
+}
+
+// declare writes a file for SLUICE_SCHEMA.
+func declare(t *testing.T, fields string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "schema.json")
+	if err := os.WriteFile(file, []byte(`{"fields":[`+fields+`]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return "SLUICE_SCHEMA=" + file
+}
+
+const oldColumns = `{"name":"id","type":"int64"},{"name":"name"}`
+
+// TestAColumnIsAddedSideBySide starts a worker with a column more beside one that runs, and lets both write: the old one
+// writes the old columns until it learns of the new one. All files are one table.
+func TestAColumnIsAddedSideBySide(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, 2)
+	older := y.run(t, "older", declare(t, oldColumns))
+	put(t, y.producer, places(0, 500))
+	y.all(t, older)
+	newer := y.run(t, "newer", declare(t, oldColumns+`,{"name":"city","source":"City"}`))
+	running := []*process.Process{older.Process, newer.Process}
+
+	db, err := check.OpenDuckDB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	files := filepath.Join(y.Bucket, "data", "*", "*.parquet")
+	sent, mixed := 500, false
+	eventually(t, 2*time.Minute, "both workers write the new column", running, func() bool {
+		put(t, y.producer, places(sent, 100))
+		sent += 100
+		// Files of one second, of which one has the column and another has not, were written side by side.
+		mixed = mixed || ask(t, db, `SELECT count(*) FROM (SELECT date_trunc('second', ingest_time) AS s FROM read_parquet(?, union_by_name = true, filename = true)
+			GROUP BY s HAVING count(DISTINCT ingest_shard) = 2 AND bool_or(city IS NULL) AND bool_or(city IS NOT NULL))`, files) > 0
+		return ask(t, db, `SELECT count(DISTINCT ingest_shard) FROM read_parquet(?, union_by_name = true) WHERE city IS NOT NULL`, files) == 2
+	})
+	y.all(t, newer)
+	terminate(t, older.Process)
+	y.stop(t, newer)
+	if !mixed {
+		t.Error("no two workers wrote the old and the new columns at the same time: the test shows nothing")
+	}
+	oneTable(t, db, files, sent)
+}
+
+// TestAKeyBecomesAColumn lets a worker find a column that the first records lack.
+func TestAKeyBecomesAColumn(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, 2)
+	r := y.run(t, "one")
+	var before []world.Record
+	for i := range 300 {
+		before = append(before, recordOf(fmt.Sprint("key-", i), fmt.Sprintf(`{"id":%d,"name":"n%d"}`, i, i%7)))
+	}
+	put(t, y.producer, before)
+	y.all(t, r)
+	db, err := check.OpenDuckDB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	files := filepath.Join(y.Bucket, "data", "*", "*.parquet")
+	sent := 0
+	eventually(t, time.Minute, "the column is there", []*process.Process{r.Process}, func() bool {
+		put(t, y.producer, places(300+sent, 100))
+		sent += 100
+		return ask(t, db, `SELECT count(*) FROM (DESCRIBE SELECT * FROM read_parquet(?, union_by_name = true)) WHERE column_name = 'city'`, files) == 1
+	})
+	y.all(t, r)
+	y.stop(t, r)
+	oneTable(t, db, files, sent)
+}
+
+// oneTable checks that the files are one table, with their own columns and with those of the first file; in so many rows the
+// city is in its column or rescued.
+func oneTable(t *testing.T, db *sql.DB, files string, cities int) {
+	t.Helper()
+	for _, how := range []string{"true", "false"} {
+		rows := ask(t, db, `SELECT count(*) FROM (SELECT DISTINCT * FROM read_parquet(?, union_by_name = `+how+`))`, files)
+		if all := ask(t, db, `SELECT count(DISTINCT id) FROM read_parquet(?, union_by_name = `+how+`)`, files); rows != all || rows < cities {
+			t.Errorf("union_by_name = %s: %d rows, and %d identifiers", how, rows, all)
+		}
+	}
+	const told = `SELECT count(coalesce(city, json_extract_string(rescued, '$.City'))) FROM read_parquet(?, union_by_name = true)`
+	if n := ask(t, db, told, files); n != cities {
+		t.Errorf("%d rows tell the city; want %d", n, cities)
+	}
+	if n := ask(t, db, `SELECT count(city) FROM read_parquet(?, union_by_name = true)`, files); n <= 0 || n >= cities {
+		t.Errorf("%d rows of %d have the city in its column; want some, not all", n, cities)
+	}
+}
+
+// ask is a query whose answer is a number; it is -1 while it cannot be answered.
+func ask(t *testing.T, db *sql.DB, query string, files string) (n int) {
+	t.Helper()
+	if err := db.QueryRow(query, files).Scan(&n); err != nil {
+		return -1
+	}
+	return n
+}
