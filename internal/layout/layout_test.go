@@ -72,8 +72,8 @@ func TestImports(t *testing.T) {
 				}
 				met[stage] = met[stage] || in(p.ImportPath, "internal/pipeline") && in(path, stage)
 			}
-			if strings.HasPrefix(path, "github.com/aws/") && !in(p.ImportPath, "consumer", "sink/s3", "internal/config") {
-				t.Errorf("%s imports %s: the AWS SDK stays behind consumer, sink/s3 and internal/config", p.ImportPath, path)
+			if strings.HasPrefix(path, "github.com/aws/") && !in(p.ImportPath, "consumer", "sink/s3", "sink/catalog", "internal/config") {
+				t.Errorf("%s imports %s: the AWS SDK stays behind consumer, sink/s3, sink/catalog and internal/config", p.ImportPath, path)
 			}
 			if strings.HasPrefix(path, "github.com/vmware/") && p.ImportPath != module+"/consumer" {
 				t.Errorf("%s imports %s: the Kinesis Client Library stays behind consumer's Runner", p.ImportPath, path)
@@ -98,7 +98,7 @@ func TestImports(t *testing.T) {
 func TestNoStandIns(t *testing.T) {
 	for _, p := range list(t, "./cmd/sluice") {
 		for _, path := range p.Deps {
-			if in(path, "consumer/kcltest", "cmd/sluice-local") || strings.Contains(path, "bbolt") || strings.Contains(path, "versitygw") {
+			if in(path, "consumer/kcltest", "sink/catalog/gluetest", "cmd/sluice-local") || strings.Contains(path, "bbolt") || strings.Contains(path, "versitygw") {
 				t.Errorf("cmd/sluice depends on %s", path)
 			}
 		}
