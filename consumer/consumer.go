@@ -449,6 +449,16 @@ func (c *Consumer) view() view {
 	return v
 }
 
+// Leads tells whether this worker is the one of the group that does what is to be done once for all of them. Every worker
+// finds that out by itself, from the heartbeats that it sees: for a failover time after a worker came, died or was paused, two
+// may lead, or none. So what a leader does must be safe to be done twice. A worker that leaves does not lead.
+func (c *Consumer) Leads() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v := c.view()
+	return !c.looked.IsZero() && v.leads()
+}
+
 // list refreshes the listing of the stream's shards. An empty one is not believed.
 func (c *Consumer) list(ctx context.Context) error {
 	var found []protocol.Shard

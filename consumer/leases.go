@@ -205,6 +205,11 @@ func (s *Session) Agreed(ctx context.Context, name string) (agreed string, err e
 	return agreed, err
 }
 
+// Agreed gives the document of a name, or an empty string. Unlike that of a session, it makes one attempt.
+func (c *Consumer) Agreed(ctx context.Context, name string) (string, error) {
+	return c.table.agreed(ctx, "_"+name)
+}
+
 // clean aborts what nobody will ever publish, and forgets shards and workers that are gone.
 func (c *Consumer) clean(ctx context.Context) error {
 	for _, prefix := range c.cfg.Prefixes {

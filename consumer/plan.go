@@ -47,6 +47,12 @@ func (v *view) sharing() (workers []string) {
 	return workers
 }
 
+// leads tells whether this worker is the first of those that the shards are for, by their names.
+func (v *view) leads() bool {
+	workers := v.sharing()
+	return len(workers) > 0 && slices.Min(workers) == v.me
+}
+
 // readable counts the shards that are to be read now, and those that each worker holds, of the workers that share them.
 func (v *view) readable() (total int, held map[string]int) {
 	held = map[string]int{}

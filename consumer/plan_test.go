@@ -222,3 +222,38 @@ func TestARowWithoutASessionIsTakenAgain(t *testing.T) {
 		t.Error("a shard that is ours by the table, but has no session, is left alone")
 	}
 }
+
+// Of workers that see each other exactly one leads, and none that leaves.
+func TestPlanLeads(t *testing.T) {
+	leaders := func(g *group) (all []string) {
+		for w := range g.alive {
+			if v := g.view(w); v.leads() {
+				all = append(all, w)
+			}
+		}
+		return all
+	}
+	g := newGroup(2, "c", "a", "b")
+	for _, step := range []struct {
+		change func()
+		want   string
+	}{
+		{func() {}, "[a]"},
+		{func() { g.leaving["a"] = true }, "[b]"},
+		{func() { delete(g.alive, "a"); delete(g.leaving, "a") }, "[b]"},
+		{func() { delete(g.alive, "b") }, "[c]"},
+		{func() { g.alive["0"] = true }, "[0]"},
+		{func() { g.leaving["0"], g.leaving["c"] = true, true }, "[]"},
+	} {
+		step.change()
+		if got := fmt.Sprint(leaders(g)); got != step.want {
+			t.Errorf("of %v, where %v leave, %s lead; want %s", g.alive, g.leaving, got, step.want)
+		}
+	}
+	// Who does not see the others leads beside them: until it looks again.
+	g = newGroup(2, "a", "b")
+	g.alive = map[string]bool{"b": true}
+	if v := g.view("b"); !v.leads() {
+		t.Error("nobody leads whom the last one can see")
+	}
+}

@@ -50,22 +50,27 @@ type errorFile struct {
 }
 
 func newBatch(p *Pipeline, shard string, decoder Decoder, engine *anomaly.Engine) *batch {
-	own := decoder.Fields()
 	b := &batch{
 		p: p, shard: shard, decoder: decoder, engine: engine, shrinks: 1, rejected: map[string]int{},
 		partitions: sink.NewPartitioner(p.cfg.Prefix, p.cfg.Timezone), flagged: make([]int, len(p.cfg.Detectors)),
 	}
-	fields := slices.Concat(own, ingestFields, anomaly.Fields())
+	own := len(decoder.Fields())
+	b.out.Table = p.newTable(decoder)
+	if p.cfg.Output == sink.OutputRaw {
+		b.raw = &b.out.Table.Columns[len(b.out.Table.Columns)-1]
+	}
+	b.ingest = b.out.Table.Columns[own:]
+	b.verdicts = own + len(ingestFields)
+	return b
+}
+
+// newTable makes the table of what a decoder fills, with the columns that are added to it.
+func (p *Pipeline) newTable(decoder Decoder) *columns.Table {
+	fields := slices.Concat(decoder.Fields(), ingestFields, anomaly.Fields())
 	if p.cfg.Output == sink.OutputRaw {
 		fields = append(fields, columns.Field{Name: sink.RawColumn, Type: columns.String, Required: true})
 	}
-	b.out.Table = columns.NewTable(fields)
-	if p.cfg.Output == sink.OutputRaw {
-		b.raw = &b.out.Table.Columns[len(fields)-1]
-	}
-	b.ingest = b.out.Table.Columns[len(own):]
-	b.verdicts = len(own) + len(ingestFields)
-	return b
+	return columns.NewTable(fields)
 }
 
 func (b *batch) empty() bool { return b == nil || b.records == 0 }

@@ -180,6 +180,30 @@ func (p *Pipeline) look(ctx context.Context, session Shard, found []transform.Fi
 	return nil
 }
 
+// Written lists the columns of the files that the workers write now, in their order; none where no schema is settled. agreed
+// gives what the workers have agreed on under a name, as consumer.Consumer.Agreed does.
+func (p *Pipeline) Written(ctx context.Context, agreed func(ctx context.Context, name string) (string, error)) ([]columns.Field, error) {
+	text, err := agreed(ctx, schemaDocument)
+	if err != nil || text == "" {
+		return nil, err
+	}
+	a, err := agreementOf(text)
+	if err != nil {
+		return nil, err
+	}
+	decoder, err := newDecoder(*a.schema, false)
+	if err != nil {
+		return nil, err
+	}
+	var fields []columns.Field
+	for _, c := range p.newTable(decoder).Columns {
+		if !c.Hidden {
+			fields = append(fields, c.Field)
+		}
+	}
+	return fields, nil
+}
+
 // compare tells where what the workers have agreed on is for other records than this one is configured for, all of which
 // would be rejected.
 func (p *Pipeline) compare(own, agreed *transform.Schema) error {
