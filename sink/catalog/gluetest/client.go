@@ -24,6 +24,12 @@ func (s *Server) CreateDatabase(ctx context.Context, name string) error {
 	return err
 }
 
+// DeleteTable drops a table with its partitions.
+func (s *Server) DeleteTable(ctx context.Context, database, table string) error {
+	_, err := glue.NewFromConfig(s.Config()).DeleteTable(ctx, &glue.DeleteTableInput{DatabaseName: &database, Name: &table})
+	return err
+}
+
 // Columns lists those of a table, each with its type.
 func (s *Server) Columns(ctx context.Context, database, table string) (columns []string, err error) {
 	out, err := glue.NewFromConfig(s.Config()).GetTable(ctx, &glue.GetTableInput{DatabaseName: &database, Name: &table})
