@@ -12,7 +12,7 @@ import (
 // validate tells every fault of the configuration at once; load does it.
 func validate(ctx context.Context, c command) error {
 	own := flags("validate")
-	online := own.Bool("online", false, "also look at the stream, the table and the bucket")
+	online := own.Bool("online", false, "also look at the stream, the table, the bucket and the catalog")
 	cfg, err := load(c, own, 0)
 	if err != nil {
 		return err

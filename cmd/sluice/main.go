@@ -53,7 +53,7 @@ var commands = []struct {
 	run        func(context.Context, command) error
 }{
 	{"run", "the service; the default", runService},
-	{"validate", "check the whole configuration, with --online also the stream, the table and the bucket", validate},
+	{"validate", "check the whole configuration, with --online also the stream, the table, the bucket and the catalog", validate},
 	{"config", "print the effective configuration, and where each value came from", printConfig},
 	{"generate", "make records from KDG templates", generate},
 	{"shards", "show the shards: owner, position, lag", shards},

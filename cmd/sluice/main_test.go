@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sluice-etl/sluice/consumer/kcltest"
+	"github.com/sluice-etl/sluice/sink/catalog/gluetest"
 )
 
 // sluice runs the command as main does.
@@ -186,6 +187,45 @@ func TestStartTellsWhatIsMissing(t *testing.T) {
 			}
 			contains(t, stderr, test.stderr...)
 		})
+	}
+}
+
+// The catalog is looked at where a table is configured, and only then; what is wrong with the settings is told before.
+func TestCatalogIsLookedAt(t *testing.T) {
+	server := aws(t, func(http.ResponseWriter, *http.Request) {})
+	call(t, server, "Kinesis_20131202.CreateStream", `{"StreamName":"payments","ShardCount":1}`)
+	glue, err := gluetest.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer glue.Close()
+	t.Setenv("AWS_ENDPOINT_URL_GLUE", glue.URL)
+	if status, _, stderr := sluice(t, environ, "validate", "--online"); status != 0 || glue.Calls("GetDatabase") > 0 {
+		t.Errorf("without a table: status %d, %s", status, stderr)
+	}
+	table := append(environ, "SLUICE_GLUE_DATABASE=lake", "SLUICE_GLUE_TABLE=orders")
+	status, _, stderr := sluice(t, table, "validate", "--online")
+	if status != 1 {
+		t.Errorf("without the database: status %d", status)
+	}
+	contains(t, stderr, "there is no database lake", "us-east-1", "create-database", "SLUICE_GLUE_DATABASE")
+	if err := glue.CreateDatabase(t.Context(), "lake"); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, stderr := sluice(t, table, "validate", "--online"); status != 0 {
+		t.Errorf("with the database: status %d, %s", status, stderr)
+	}
+	for want, settings := range map[string][]string{
+		"or neither":                  {"SLUICE_GLUE_TABLE="},
+		"a folder of their own":       {"SLUICE_PREFIX=dt=!{timestamp:yyyy}/"},
+		"SLUICE_STATE_PREFIX lies in": {"SLUICE_STATE_PREFIX=data/state/"},
+		"SLUICE_ERROR_PREFIX lies in": {"SLUICE_ERROR_PREFIX=data/!{firehose:error-output-type}/"},
+	} {
+		status, _, stderr := sluice(t, append(table, settings...), "validate")
+		if status != exitConfig {
+			t.Errorf("%s: status %d", settings, status)
+		}
+		contains(t, stderr, "SLUICE_GLUE_TABLE", want)
 	}
 }
 

@@ -32,7 +32,7 @@ var (
 		"ExpiredTokenException", "IncompleteSignature", "InvalidSignatureException", "InvalidClientTokenId",
 		"MissingAuthenticationToken", "MissingAuthenticationTokenException", "NotAuthorized", "OptInRequired",
 		"KMSAccessDeniedException"}
-	notFoundCodes = []string{"ResourceNotFoundException", "TableNotFoundException", "KMSNotFoundException"}
+	notFoundCodes = []string{"ResourceNotFoundException", "TableNotFoundException", "KMSNotFoundException", "EntityNotFoundException"}
 	// conditionCodes answer a question that the caller asked with the call.
 	conditionCodes = []string{"ConditionalCheckFailedException", "PreconditionFailed", "NotModified"}
 )

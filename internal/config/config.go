@@ -45,6 +45,8 @@ type Config struct {
 	FlushInterval time.Duration
 	MemoryLimit   int64 // bytes
 
+	GlueDatabase, GlueTable string // both are set, or the catalog is left alone
+
 	Detectors []Detector // in the order in which they were named
 
 	HTTPAddr string // host:port, or off

@@ -120,6 +120,7 @@ func TestFields(t *testing.T) {
 		Format: "json", ApacheLogFormat: `%h %l %u %t "%r" %>s %b`, ApacheTypes: "string", Schema: "detect", Bucket: "my.tickets-1", KMSKey: "alias/tickets",
 		Prefix: "TicketTransactionStreamingData/ingest_year=!{timestamp:yyyy}/", ErrorPrefix: "rejects/", StatePrefix: "state/",
 		Timezone: zone, Output: "parquet", Compression: "none", FlushBytes: 8 << 20, FlushInterval: 5 * time.Minute, MemoryLimit: 1e9,
+		GlueDatabase: "lake", GlueTable: "tickets_2",
 		Detectors: []Detector{
 			{Name: "source_rate", Kind: "rate", Key: []string{"sourceip", "transactiontype"}, Window: 10 * time.Minute,
 				Threshold: &zero, MinCount: &twenty, MaxKeys: 5000, Baseline: "both"},

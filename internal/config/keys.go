@@ -166,6 +166,16 @@ func keys() []key[Config] {
 			set: into(func(c *Config) *int64 { return &c.MemoryLimit }, size(leastMemory, 1<<44)),
 		},
 		{
+			name: "GLUE_DATABASE", note: "none",
+			doc: "the database of the Glue table; it must exist",
+			set: into(func(c *Config) *string { return &c.GlueDatabase }, glueName),
+		},
+		{
+			name: "GLUE_TABLE", note: "none",
+			doc: "the table of the Glue catalog that is made and kept up to date: its columns, and a partition for each folder below `PREFIX`",
+			set: into(func(c *Config) *string { return &c.GlueTable }, glueName),
+		},
+		{
 			name: "ANOMALY_DETECTORS", kind: kindList, note: "none",
 			doc: "names of the anomaly detectors, separated by commas; in the file they are the keys of the map `anomaly: {detectors: {...}}`",
 			set: func(*Config, string) error { return nil }, // made of several settings: see detectors
@@ -205,6 +215,8 @@ const parquet = "parquet"
 const configKey = "CONFIG"
 
 var tableName = matching(`[a-zA-Z0-9_.-]{3,255}`, "a table's name: 3 to 255 letters, digits, _ . -")
+
+var glueName = matching(`[a-z0-9_-]{1,255}`, "a name that Glue and Athena take: lower-case letters, digits, _ and - (at most 255)")
 
 // detectorKeys is the table of a detector's settings.
 func detectorKeys() []key[Detector] {

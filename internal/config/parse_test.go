@@ -48,6 +48,7 @@ func TestValues(t *testing.T) {
 		"STATE_PREFIX": {[]string{"state/"}, []string{"../state/", "state"}},
 		"KMS_KEY": {[]string{"alias/a", "arn:aws:kms:eu-west-1:123456789012:key/1-a", "1234abcd-12ab-34cd-56ef-1234567890ab",
 			"mrk-1234abcd12ab34cd56ef1234567890ab"}, []string{"a", "arn:aws:s3:::b"}},
+		"GLUE_TABLE":  {[]string{"orders", "access_logs-2"}, []string{"Orders", "db.orders", "a b"}},
 		"COMPRESSION": {[]string{"zstd", "snappy", "gzip", "none"}, []string{"ZSTD", "lzo"}},
 	} {
 		for _, value := range values.good {

@@ -29,7 +29,10 @@ type Metrics struct {
 	buffered, leases                              atomic.Int64
 
 	rescued, duplicates, files, lost, trimmed, givenUp, snapshots prometheus.Counter
-	rejected, anomalies, commits, awsErrors                       *counters
+	rejected, anomalies, commits, awsErrors, catalogErrors        *counters
+	partitions                                                    prometheus.Counter
+	catalogCurrent                                                prometheus.Gauge
+	now                                                           func() time.Time
 	commitDuration, fileSize                                      prometheus.Histogram
 }
 
@@ -38,7 +41,7 @@ func NewMetrics(build Build, health *Health) *Metrics { return newMetrics(build,
 
 func newMetrics(build Build, health *Health, now func() time.Time) *Metrics {
 	r := prometheus.NewRegistry()
-	m := &Metrics{Gatherer: r, build: build, health: health, shards: newShards(now)}
+	m := &Metrics{Gatherer: r, build: build, health: health, shards: newShards(now), now: now}
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), m.shards)
 
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -97,6 +100,13 @@ func newMetrics(build Build, health *Health, now func() time.Time) *Metrics {
 		"Batches that became visible, by what ended them. Worry when memory is the usual trigger: files are smaller than configured.", "trigger")
 	m.awsErrors = newCounters(r, "sluice_aws_errors_total",
 		"Attempts of AWS calls that failed, also those that were tried again. Worry about denied and not_found at once, about the others when they last.", "service", "operation", "class")
+	m.partitions = count("sluice_partitions_registered_total",
+		"Partitions that were added to the Glue table. Of all processes one does that.")
+	m.catalogErrors = newCounters(r, "sluice_catalog_errors_total",
+		"What could not be done in the Glue catalog, and is tried again; type and refused are left as they are: the log has the column or the folder. No data waits for it. Worry when it lasts: queries do not see new partitions.", "operation")
+	m.catalogCurrent = prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_catalog_last_success_timestamp_seconds",
+		Help: "When this process last found the Glue table as it should be; 0: it did not. Worry when the highest of all processes is older than 15 minutes."})
+	r.MustRegister(m.catalogCurrent)
 	m.commitDuration = histogram("sluice_commit_duration_seconds",
 		"Time from the end of a batch until it is visible. Worry when it comes near the flush interval.",
 		[]float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300})
@@ -169,6 +179,22 @@ func (m *Metrics) Detector(name, shard string, keys int, evictions uint64) {
 // AWSError counts a failed attempt of a call.
 func (m *Metrics) AWSError(service, operation, class string) {
 	m.awsErrors.with(service, operation, class).Inc()
+}
+
+// PartitionsRegistered counts partitions that were added to the catalog's table.
+func (m *Metrics) PartitionsRegistered(n int) { m.partitions.Add(float64(n)) }
+
+// CatalogError counts an operation that failed on the catalog.
+func (m *Metrics) CatalogError(operation string) { m.catalogErrors.with(operation).Inc() }
+
+// CatalogCurrent tells that the catalog is as it should be.
+func (m *Metrics) CatalogCurrent() { m.catalogCurrent.Set(float64(m.now().UnixMilli()) / 1000) }
+
+// ExpectCatalog makes the errors of the catalog start at zero, as Expect does.
+func (m *Metrics) ExpectCatalog(operations []string) {
+	for _, o := range operations {
+		m.catalogErrors.with(o)
+	}
 }
 
 // Leases implements consumer.Observer.

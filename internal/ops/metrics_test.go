@@ -68,6 +68,9 @@ func use(m *Metrics, shard string) {
 	m.GaveUp("a commit")
 	m.Trimmed(shard, "1", "3")
 	m.Lag(shard, 1500*time.Millisecond)
+	m.PartitionsRegistered(3)
+	m.CatalogError("table")
+	m.CatalogCurrent()
 	m.Committed(shard, consumer.Batch{Trigger: "interval", Files: []consumer.File{
 		{Body: make([]byte, 2000), Rows: 8}, {Body: make([]byte, 300_000), Rows: 1}, {Body: make([]byte, 99)},
 	}}, 200*time.Millisecond)
@@ -98,6 +101,9 @@ func TestScrape(t *testing.T) {
 		{"sluice_detector_evictions_total", "counter", `sluice_detector_evictions_total{detector="rate"} 5`},
 		{"sluice_detector_snapshots_lost_total", "counter", `sluice_detector_snapshots_lost_total 1`},
 		{"sluice_aws_errors_total", "counter", `sluice_aws_errors_total{class="throttled",operation="GetRecords",service="kinesis"} 1`},
+		{"sluice_partitions_registered_total", "counter", `sluice_partitions_registered_total 3`},
+		{"sluice_catalog_errors_total", "counter", `sluice_catalog_errors_total{operation="table"} 1`},
+		{"sluice_catalog_last_success_timestamp_seconds", "gauge", `sluice_catalog_last_success_timestamp_seconds 1.7000000005e+09`},
 		{"sluice_commit_duration_seconds", "histogram", `
 			sluice_commit_duration_seconds_bucket{le="0.05"} 0
 			sluice_commit_duration_seconds_bucket{le="0.1"} 0

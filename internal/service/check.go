@@ -4,6 +4,7 @@ import (
 	"github.com/sluice-etl/sluice/anomaly"
 	"github.com/sluice-etl/sluice/internal/config"
 	"github.com/sluice-etl/sluice/sink"
+	"github.com/sluice-etl/sluice/sink/catalog"
 	"github.com/sluice-etl/sluice/transform"
 )
 
@@ -12,6 +13,7 @@ type plan struct {
 	prefix, errorPrefix *sink.Prefix
 	detectors           []anomaly.Settings
 	schema              *transform.Schema // nil: it is to be found
+	table               *catalog.Layout   // nil: there is no table in the catalog
 }
 
 // Check finds what config.Load cannot know: faults in what the stages have to understand.
@@ -27,6 +29,9 @@ func interpret(cfg *config.Config) (p plan, faults config.Faults) {
 	}
 	if p.errorPrefix, err = sink.ParseErrorPrefix(cfg.ErrorPrefix); err != nil {
 		faults = append(faults, cfg.Fault("ERROR_PREFIX", err.Error()))
+	}
+	if p.table, err = table(cfg, p.prefix); err != nil {
+		faults = append(faults, cfg.Fault("GLUE_TABLE", err.Error()))
 	}
 	schema, schemaFaults := schema(cfg)
 	p.schema = schema

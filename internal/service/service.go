@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-etl/sluice/internal/ops"
 	"github.com/sluice-etl/sluice/internal/pipeline"
 	"github.com/sluice-etl/sluice/sink"
+	"github.com/sluice-etl/sluice/sink/catalog"
 	"github.com/sluice-etl/sluice/sink/s3"
 )
 
@@ -95,10 +96,16 @@ func (s *Service) Run(ctx context.Context) error {
 	if s.cfg.Output == sink.OutputRaw && len(s.plan.detectors) > 0 {
 		s.log.Warn("the files are raw lines, which show no flags: what the detectors find is in the metrics alone", "key", "SLUICE_OUTPUT")
 	}
+	stopCatalog, err := s.keepCatalog(ctx, store, p, c)
+	if err != nil {
+		return err
+	}
+	defer stopCatalog()
+
 	s.log.Info("running", "version", s.build.Version, "stream", s.cfg.Stream, "app", s.cfg.App, "worker", s.cfg.WorkerID, "bucket", s.cfg.Bucket)
 	stopping := context.AfterFunc(ctx, s.health.Stopping)
 	defer stopping()
-	// The last two seconds of 20 are for what comes after: the worker's item, the servers, and the process's own end.
+	// The last two seconds of 20 are for what comes after: the worker's item, the catalog, the servers, and the process's own end.
 	return c.Run(ctx, s.cfg.ShutdownTimeout-s.cfg.ShutdownTimeout/10)
 }
 
@@ -112,11 +119,19 @@ func Connect(ctx context.Context, cfg *config.Config, onError func(service, oper
 	return consumer.NewClients(sdk), s3.Open(sdk, s3.Options{Bucket: cfg.Bucket, KMSKey: cfg.KMSKey}), nil
 }
 
-// Online looks at the stream, the table and the bucket, and tells of every one that the service could not use.
+// Online looks at the stream, the table, the bucket and the catalog, and tells of every one that the service could not use.
 func Online(ctx context.Context, cfg *config.Config) error {
 	clients, store, err := Connect(ctx, cfg, nil)
 	if err != nil {
 		return err
 	}
-	return errors.Join(clients.Check(ctx, cfg.StreamName(), cfg.LeaseTable, cfg.CreateTable), store.Check(ctx))
+	errs := []error{clients.Check(ctx, cfg.StreamName(), cfg.LeaseTable, cfg.CreateTable), store.Check(ctx)}
+	if plan, faults := interpret(cfg); plan.table != nil && len(faults) == 0 {
+		table, err := openCatalog(ctx, cfg, nil)
+		if err == nil {
+			err = table.Check(ctx, catalog.Definition{Layout: plan.table, Format: catalog.Parquet})
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
