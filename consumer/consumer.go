@@ -451,7 +451,7 @@ func (c *Consumer) view() view {
 
 // Leads tells whether this worker is the one of the group that does what is to be done once for all of them. Every worker
 // finds that out by itself, from the heartbeats that it sees: for a failover time after a worker came, died or was paused, two
-// may lead, or none. So what a leader does must be safe to be done twice. A worker that leaves does not lead.
+// may lead, or none. So what a leader does must be safe to be done twice.
 func (c *Consumer) Leads() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -47,10 +47,15 @@ func (v *view) sharing() (workers []string) {
 	return workers
 }
 
-// leads tells whether this worker is the first of those that the shards are for, by their names.
+// leads tells whether this worker is the first of those that live, by their names. One that leaves leads until it is gone: what
+// it commits last is to be looked after, too.
 func (v *view) leads() bool {
-	workers := v.sharing()
-	return len(workers) > 0 && slices.Min(workers) == v.me
+	for id := range v.alive {
+		if id < v.me {
+			return false
+		}
+	}
+	return true
 }
 
 // readable counts the shards that are to be read now, and those that each worker holds, of the workers that share them.
