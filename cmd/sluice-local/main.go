@@ -1,5 +1,5 @@
-// Command sluice-local runs the service on one machine that has nothing but Go: with stand-ins for Kinesis, DynamoDB and
-// S3 in the process, and a generator of the transactions of a well-known lab, one address among which is abnormal. The
+// Command sluice-local runs the service on one machine that has nothing but Go: with stand-ins for Kinesis, DynamoDB,
+// S3 and Glue in the process, and a generator of the transactions of a well-known lab, one address among which is abnormal. The
 // service is the same as that of the command sluice, with the AWS SDK and the Kinesis Client Library; only the
 // endpoints differ.
 //

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/sluice-etl/sluice/internal/config"
@@ -29,6 +30,17 @@ func report(s *standIns, cfg *config.Config, o options) error {
 		return json.NewEncoder(os.Stdout).Encode(r)
 	}
 	r.print(os.Stdout)
+	if cfg.GlueTable != "" {
+		columns, err := s.glue.Columns(context.Background(), cfg.GlueDatabase, cfg.GlueTable)
+		if err != nil {
+			return fmt.Errorf("read the catalog: %w", err)
+		}
+		partitions, err := s.glue.Locations(context.Background(), cfg.GlueDatabase, cfg.GlueTable)
+		if err != nil {
+			return fmt.Errorf("read the catalog: %w", err)
+		}
+		fmt.Printf("\nThe table %s.%s has %d columns and these partitions:\n\n  %s\n", cfg.GlueDatabase, cfg.GlueTable, len(columns), strings.Join(partitions, "\n  "))
+	}
 	return nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/sluice-etl/sluice/internal/config"
 	"github.com/sluice-etl/sluice/internal/feed"
 	"github.com/sluice-etl/sluice/internal/kdg"
+	"github.com/sluice-etl/sluice/sink/catalog/gluetest"
 )
 
 // standIns are the AWS services of this process, over one folder:
@@ -26,9 +27,12 @@ import (
 //	s3/sluice-local/            the bucket: objects are plain files
 //	s3-metadata/                what S3 keeps beside objects
 //	ledger.jsonl                every record that the stream has acknowledged
+//
+// The catalog is in memory: a table that is configured is made of the bucket in each run.
 type standIns struct {
 	kcl    *kcltest.Server
 	s3     *s3gw.Gateway
+	glue   *gluetest.Server
 	aws    consumer.Clients
 	ledger *os.File
 	bucket string // its folder
@@ -55,9 +59,17 @@ func (s *standIns) start(ctx context.Context, dir string, cfg *config.Config) (e
 	if s.s3, err = s3gw.Start(s3gw.Options{Dir: filepath.Join(dir, "s3"), Sidecar: filepath.Join(dir, "s3-metadata"), Bucket: bucket}); err != nil {
 		return err
 	}
+	if s.glue, err = gluetest.Start(); err != nil {
+		return err
+	}
+	if cfg.GlueDatabase != "" {
+		if err := s.glue.CreateDatabase(ctx, cfg.GlueDatabase); err != nil {
+			return err
+		}
+	}
 	for name, value := range map[string]string{
 		"AWS_REGION": s.s3.Region, "AWS_ACCESS_KEY_ID": s.s3.AccessKey, "AWS_SECRET_ACCESS_KEY": s.s3.SecretKey, "AWS_SESSION_TOKEN": "",
-		"AWS_ENDPOINT_URL_KINESIS": s.kcl.URL, "AWS_ENDPOINT_URL_DYNAMODB": s.kcl.URL, "AWS_ENDPOINT_URL_S3": s.s3.URL,
+		"AWS_ENDPOINT_URL_KINESIS": s.kcl.URL, "AWS_ENDPOINT_URL_DYNAMODB": s.kcl.URL, "AWS_ENDPOINT_URL_S3": s.s3.URL, "AWS_ENDPOINT_URL_GLUE": s.glue.URL,
 		// What this machine has for the real AWS is not looked at.
 		"AWS_PROFILE": "", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "", "AWS_EC2_METADATA_DISABLED": "true",
 		"AWS_CONFIG_FILE": filepath.Join(dir, "no-config"), "AWS_SHARED_CREDENTIALS_FILE": filepath.Join(dir, "no-credentials"),
@@ -80,6 +92,9 @@ func (s *standIns) close() error {
 	var errs []error
 	if s.kcl != nil {
 		errs = append(errs, s.kcl.Close())
+	}
+	if s.glue != nil {
+		errs = append(errs, s.glue.Close())
 	}
 	if s.ledger != nil {
 		errs = append(errs, s.ledger.Close())
