@@ -516,3 +516,56 @@ func TestFieldsDoNotCollide(t *testing.T) {
 		seen[f.Name] = true
 	}
 }
+
+// Whoever keeps a table of the files hears of the columns that they have.
+func TestWritten(t *testing.T) {
+	var cfg Config
+	l := newLab(t, func(c *Config, _ *fakeShard) { cfg = *c })
+	p, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fields, err := p.Written(t.Context(), l.shard.Agreed); err != nil || fields != nil {
+		t.Errorf("before there is a schema: %v, %v", fields, err)
+	}
+	l.give(l.record(`{"id":1,"Price":2.5,"ok":true,"at":"2026-03-01T12:00:00Z"}`))
+	l.stop()
+	body := l.shard.batches[0].Files[0].Body
+	file, err := parquet.OpenFile(bytes.NewReader(body), int64(len(body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields, err := p.Written(t.Context(), l.shard.Agreed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want, got []string
+	for _, f := range file.Schema().Fields() {
+		want = append(want, f.Name())
+	}
+	for _, f := range fields {
+		got = append(got, f.Name)
+	}
+	if len(got) < 5 || fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("told are %v, and the file has %v", got, want)
+	}
+	beyond := func(context.Context, string) (string, error) {
+		return `{"version":2,"fields":[{"name":"id","type":"of a later release"}]}`, nil
+	}
+	if _, err := p.Written(t.Context(), beyond); err == nil {
+		t.Error("what cannot be read is no error")
+	}
+	if _, err := p.schema(t.Context(), l.shard, transform.NewDetector()); err != nil {
+		t.Fatal(err)
+	}
+	if still, err := p.Written(t.Context(), beyond); err != nil || len(still) != len(fields) {
+		t.Errorf("when others have more columns than can be read: %v, %v", still, err)
+	}
+	cfg.Output = sink.OutputRaw
+	if p, err = New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	if fields, err := p.Written(t.Context(), l.shard.Agreed); err != nil || len(fields) != 1 || fields[0].Name != "line" {
+		t.Errorf("of raw files: %v, %v", fields, err)
+	}
+}

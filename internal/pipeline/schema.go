@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-etl/sluice/anomaly"
 	"github.com/sluice-etl/sluice/internal/columns"
+	"github.com/sluice-etl/sluice/sink"
 	"github.com/sluice-etl/sluice/transform"
 )
 
@@ -181,7 +182,8 @@ func (p *Pipeline) look(ctx context.Context, session Shard, found []transform.Fi
 }
 
 // Written lists the columns of the files that the workers write now, in their order; none where no schema is settled. agreed
-// gives what the workers have agreed on under a name, as consumer.Consumer.Agreed does.
+// gives what the workers have agreed on under a name, as consumer.Consumer.Agreed does. Raw files have lines, which are one
+// column of text.
 func (p *Pipeline) Written(ctx context.Context, agreed func(ctx context.Context, name string) (string, error)) ([]columns.Field, error) {
 	text, err := agreed(ctx, schemaDocument)
 	if err != nil || text == "" {
@@ -189,11 +191,20 @@ func (p *Pipeline) Written(ctx context.Context, agreed func(ctx context.Context,
 	}
 	a, err := agreementOf(text)
 	if err != nil {
-		return nil, err
+		p.mu.Lock()
+		a = p.agreed
+		p.mu.Unlock()
+		if a == nil {
+			return nil, err
+		}
+		// A newer release wrote it; see look. What this one writes is still in order.
 	}
 	decoder, err := newDecoder(*a.schema, false)
 	if err != nil {
 		return nil, err
+	}
+	if p.cfg.Output == sink.OutputRaw {
+		return []columns.Field{{Name: "line", Type: columns.String}}, nil
 	}
 	var fields []columns.Field
 	for _, c := range p.newTable(decoder).Columns {

@@ -55,7 +55,7 @@ type Config struct {
 	Store   Store
 	Catalog *catalog.Catalog
 	Layout  *catalog.Layout
-	Format  string // of the files; see catalog.Definition
+	Output  string // the format of the files; see catalog.Definition
 
 	// Columns lists those of the files that are written now; none while that is not known.
 	Columns func(ctx context.Context) ([]columns.Field, error)
@@ -202,7 +202,7 @@ func (r *Registrar) round(ctx context.Context) error {
 	if len(fields) == 0 {
 		return nil // nothing is written yet
 	}
-	table, err := r.cfg.Catalog.Ensure(ctx, catalog.Definition{Layout: r.cfg.Layout, Fields: fields, Format: r.cfg.Format})
+	table, err := r.cfg.Catalog.Ensure(ctx, catalog.Definition{Layout: r.cfg.Layout, Fields: fields, Output: r.cfg.Output})
 	if err != nil {
 		return fail(opTable, err)
 	}

@@ -145,7 +145,7 @@ func (l *lab) must(err error) {
 // worker makes the registrar of a process.
 func (l *lab) worker() *Registrar {
 	r := New(Config{
-		Names: names, Store: l.store, Catalog: catalog.Open(l.glue.Config(), "db", "orders"), Layout: l.layout, Format: catalog.Parquet,
+		Names: names, Store: l.store, Catalog: catalog.Open(l.glue.Config(), "db", "orders"), Layout: l.layout, Output: sink.OutputParquet,
 		Columns: func(context.Context) ([]columns.Field, error) { return l.fields, nil },
 		Leads:   l.leads.Load, Every: time.Millisecond, Metrics: &l.heard, Log: slog.New(slog.DiscardHandler),
 	})
@@ -401,7 +401,7 @@ func TestTableMadeAnew(t *testing.T) {
 	l.round(other, true)
 	l.isComplete()
 	l.must(l.glue.DeleteTable(t.Context(), "db", "orders"))
-	_, err := other.cfg.Catalog.Ensure(t.Context(), catalog.Definition{Layout: l.layout, Fields: l.fields, Format: catalog.Parquet})
+	_, err := other.cfg.Catalog.Ensure(t.Context(), catalog.Definition{Layout: l.layout, Fields: l.fields, Output: sink.OutputParquet})
 	l.must(err) // unnoticed
 	l.now = l.now.Add(walkEvery)
 	l.round(r, true)

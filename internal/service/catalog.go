@@ -62,7 +62,7 @@ func (s *Service) keepCatalog(ctx context.Context, store *s3.Store, p *pipeline.
 	s.Metrics.ExpectCatalog(registrar.Operations())
 	r := registrar.New(registrar.Config{
 		Names: protocol.Names{App: s.cfg.App, Stream: s.cfg.StreamName(), StatePrefix: s.cfg.StatePrefix},
-		Store: store, Catalog: table, Layout: s.plan.table, Format: catalog.Parquet,
+		Store: store, Catalog: table, Layout: s.plan.table, Output: s.cfg.Output,
 		Columns: func(ctx context.Context) ([]columns.Field, error) { return p.Written(ctx, c.Agreed) },
 		Leads:   c.Leads,
 		// Nothing is new before a commit; and who queries the last minute waits no longer for its partition than for its rows.

@@ -129,7 +129,7 @@ func Online(ctx context.Context, cfg *config.Config) error {
 	if plan, faults := interpret(cfg); plan.table != nil && len(faults) == 0 {
 		table, err := openCatalog(ctx, cfg, nil)
 		if err == nil {
-			err = table.Check(ctx, catalog.Definition{Layout: plan.table, Format: catalog.Parquet})
+			err = table.Check(ctx, catalog.Definition{Layout: plan.table, Output: cfg.Output})
 		}
 		errs = append(errs, err)
 	}

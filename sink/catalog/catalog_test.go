@@ -43,7 +43,7 @@ func newLab(t *testing.T) *lab {
 		t.Fatal(err)
 	}
 	l := &lab{T: t, server: server, glue: glue.NewFromConfig(server.Config()), catalog: catalog.Open(server.Config(), "lake", "orders")}
-	l.def = catalog.Definition{Layout: l.layout("data/dt=!{timestamp:yyyy-MM-dd}/"), Format: catalog.Parquet, Fields: []columns.Field{
+	l.def = catalog.Definition{Layout: l.layout("data/dt=!{timestamp:yyyy-MM-dd}/"), Output: sink.OutputParquet, Fields: []columns.Field{
 		{Name: "id", Type: columns.Int64}, {Name: "price", Type: columns.Double}, {Name: "paid", Type: columns.Boolean},
 		{Name: "dt", Type: columns.String}, {Name: "ingest_time", Type: columns.Timestamp}, {Name: "ingest_seq"},
 	}}
@@ -150,10 +150,10 @@ func TestCreateTable(t *testing.T) {
 // What is read by the other formats' classes; a table without partitions has an empty list of keys, which Athena wants.
 func TestFormats(t *testing.T) {
 	for format, want := range map[string]string{
-		catalog.JSON: "org.openx.data.jsonserde.JsonSerDe json", catalog.Raw: "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe csv",
+		sink.OutputJSON: "org.openx.data.jsonserde.JsonSerDe json", sink.OutputRaw: "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe csv",
 	} {
 		l := newLab(t)
-		l.def.Format, l.def.Layout = format, l.layout("logs/")
+		l.def.Output, l.def.Layout = format, l.layout("logs/")
 		l.ensure()
 		made := l.table()
 		if got := *made.StorageDescriptor.SerdeInfo.SerializationLibrary + " " + made.Parameters["classification"]; got != want {

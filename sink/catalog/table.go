@@ -10,23 +10,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/glue/types"
 
 	"github.com/sluice-etl/sluice/internal/columns"
+	"github.com/sluice-etl/sluice/sink"
 )
 
 // Definition is what a table is to be.
 type Definition struct {
 	Layout *Layout
 	Fields []columns.Field // of its files, in their order
-	Format string          // of its files: one of the constants below
+	Output string          // the format of its files; see sink.Options
 }
 
-// The formats of files.
-const (
-	Parquet = "parquet"
-	JSON    = "json" // an object to a line
-	Raw     = "raw"  // lines of text, which are one column
-)
-
-// serde is how Athena and Spark read a format: the names of Hive's classes for it.
+// serde is how Athena and Spark read an output: the names of Hive's classes for it.
 type serde struct {
 	library, input, output string
 	parameters             map[string]string
@@ -34,14 +28,14 @@ type serde struct {
 
 // Lines are one column to LazySimpleSerDe, unless they have the separator, which is U+0001 by default and rare in text.
 var serdes = map[string]serde{
-	Parquet: {
+	sink.OutputParquet: {
 		library:    "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe",
 		input:      "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
 		output:     "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
 		parameters: map[string]string{"serialization.format": "1"},
 	},
-	JSON: {library: "org.openx.data.jsonserde.JsonSerDe", input: textInput, output: textOutput},
-	Raw:  {library: "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe", input: textInput, output: textOutput},
+	sink.OutputJSON: {library: "org.openx.data.jsonserde.JsonSerDe", input: textInput, output: textOutput},
+	sink.OutputRaw:  {library: "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe", input: textInput, output: textOutput},
 }
 
 const (
@@ -59,10 +53,10 @@ func glueType(f columns.Field) string { return glueTypes[f.Type] }
 // input is the table as it is made where there is none. A column that is called as a partition key is left out, since Athena
 // refuses tables that have a name twice: queries see the partition's value.
 func (d Definition) input(table string) *types.TableInput {
-	s := serdes[d.Format]
+	s := serdes[d.Output]
 	in := &types.TableInput{
 		Name: &table, TableType: aws.String("EXTERNAL_TABLE"),
-		Parameters:    map[string]string{"EXTERNAL": "TRUE", "classification": cmp.Or(map[string]string{Raw: "csv"}[d.Format], d.Format)},
+		Parameters:    map[string]string{"EXTERNAL": "TRUE", "classification": cmp.Or(map[string]string{sink.OutputRaw: "csv"}[d.Output], d.Output)},
 		PartitionKeys: []types.Column{}, // Athena wants a list also where it is empty
 		StorageDescriptor: &types.StorageDescriptor{
 			Location: aws.String(d.Layout.uri(d.Layout.location)), InputFormat: &s.input, OutputFormat: &s.output,
@@ -103,8 +97,8 @@ func (d Definition) fits(t *types.Table) error {
 	if sd == nil {
 		return fmt.Errorf("it has no files, but is a view or a link")
 	}
-	if input := aws.ToString(sd.InputFormat); input != serdes[d.Format].input {
-		return fmt.Errorf("its files are read by %q, and these are %s, to be read by %s", input, d.Format, serdes[d.Format].input)
+	if input := aws.ToString(sd.InputFormat); input != serdes[d.Output].input {
+		return fmt.Errorf("its files are read by %q, and these are %s, to be read by %s", input, d.Output, serdes[d.Output].input)
 	}
 	want := d.Layout.uri(d.Layout.location)
 	if is := aws.ToString(sd.Location); place(is) != place(want) {
