@@ -140,6 +140,25 @@ func (c *Column) Truncate(rows int) {
 	}
 }
 
+// move puts a row's value in the place of an earlier row. The rows after that one lose theirs, up to the moved one.
+func (c *Column) move(to, row int) {
+	c.Valid[to] = c.Valid[row]
+	switch c.Type {
+	case String:
+		start := uint32(0)
+		if to > 0 {
+			start = c.Ends[to-1]
+		}
+		c.Ends[to] = start + uint32(copy(c.Text[start:], c.TextAt(row)))
+	case Int64, Timestamp:
+		c.Ints[to] = c.Ints[row]
+	case Double:
+		c.Doubles[to] = c.Doubles[row]
+	case Boolean:
+		c.Bools[to] = c.Bools[row]
+	}
+}
+
 // size is the number of bytes that the column's values take in memory.
 func (c *Column) size() int {
 	return len(c.Valid) + 8*len(c.Ints) + 8*len(c.Doubles) + len(c.Bools) + len(c.Text) + 4*len(c.Ends)
@@ -180,6 +199,25 @@ func (t *Table) EndRow() {
 			c.AppendNull()
 		}
 	}
+}
+
+// Retain drops the finished rows from the given one on that keep refuses, and what was given to an unfinished row. It asks
+// once for each row, in their order.
+func (t *Table) Retain(from int, keep func(row int) bool) {
+	t.DropRow()
+	kept := from
+	for row := from; row < t.rows; row++ {
+		if !keep(row) {
+			continue
+		}
+		if kept < row {
+			for i := range t.Columns {
+				t.Columns[i].move(kept, row)
+			}
+		}
+		kept++
+	}
+	t.Truncate(kept)
 }
 
 // DropRow takes back what was given to the row that is not finished.

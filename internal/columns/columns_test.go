@@ -2,6 +2,7 @@ package columns
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
 )
 
@@ -45,6 +46,45 @@ func TestTableKeepsColumnsInStep(t *testing.T) {
 	table.Truncate(0)
 	if table.Size() != 0 {
 		t.Errorf("an empty table has size %d", table.Size())
+	}
+}
+
+// Every choice of six rows, from each row on, and of every type: a null, an empty text and longer ones among them.
+func TestRetain(t *testing.T) {
+	const rows = 6
+	texts := []string{"", "one", "a longer text", "", "x", "the last"}
+	table := NewTable([]Field{{Name: "a", Type: String}, {Name: "b", Type: Int64}, {Name: "c", Type: Double}, {Name: "d", Type: Boolean}, {Name: "e", Type: Timestamp}})
+	show := func(row int) string {
+		c := table.Columns
+		return fmt.Sprintf("%s %d %g %t %d %t", c[0].TextAt(row), c[1].Ints[row], c[2].Doubles[row], c[3].Bools[row], c[4].Ints[row], c[0].Valid[row])
+	}
+	for from := range rows {
+		for choice := range 1 << rows {
+			table.Truncate(0)
+			var want []string
+			for row := range rows {
+				if row != 3 {
+					table.Columns[0].AppendString(texts[row])
+				}
+				table.Columns[1].AppendInt(int64(row))
+				table.Columns[2].AppendDouble(float64(row) / 4)
+				table.Columns[3].AppendBool(row%2 == 0)
+				table.Columns[4].AppendInt(int64(row * 10))
+				table.EndRow()
+				if row < from || choice&(1<<row) != 0 {
+					want = append(want, show(row))
+				}
+			}
+			table.Columns[0].AppendString("unfinished")
+			table.Retain(from, func(row int) bool { return choice&(1<<row) != 0 })
+			var got []string
+			for row := range table.Rows() {
+				got = append(got, show(row))
+			}
+			if fmt.Sprint(got) != fmt.Sprint(want) || table.Columns[0].Len() != len(want) {
+				t.Fatalf("of the choice %06b from %d on: %q, want %q", choice, from, got, want)
+			}
+		}
 	}
 }
 
