@@ -63,7 +63,7 @@ func NewApache(s Schema) (*Apache, error) {
 	}
 	d := &Apache{lines: newLines(s), layout: l, targets: make([][]target, len(l.elements)), spans: make([]span, 0, len(l.elements))}
 	d.escaped = true
-	d.request, d.more = d.target("%r"), d.target("more")
+	d.request, d.more = d.target(wholeRequest), d.target("more")
 	for i := range l.elements {
 		e := &l.elements[i]
 		for _, v := range e.values {

@@ -49,6 +49,9 @@ type layout struct {
 	comments bool // lines that begin with # are headers
 }
 
+// wholeRequest is the key under which a request is rescued that cannot be taken apart.
+const wholeRequest = "%r"
+
 // requestParts are the values of %r.
 var requestParts = []columns.Field{{Name: "client_request"}, {Name: "resource"}, {Name: "version"}}
 

@@ -74,6 +74,19 @@ func ParseSchema(text []byte, reserved ...string) (Schema, error) {
 	return s, nil
 }
 
+// RescuedAs gives the keys under which the column [RescuedColumn] may hold values of a column, by its place, or parts of them. Of
+// JSON, they may be there in any case. It may hold more of what the record says, under keys that no column has.
+func (s *Schema) RescuedAs(column int) []string {
+	source := s.Fields[column].Source
+	keys := []string{source}
+	for _, part := range requestParts {
+		if s.Format == FormatApache && strings.HasPrefix(source, part.Name) {
+			keys = append(keys, wholeRequest)
+		}
+	}
+	return keys
+}
+
 // nameColumns makes names that differ of the keys in lower case that the columns have for names. Reserved are the names of
 // columns that are added to those of the schema, beside rescued.
 func (s *Schema) nameColumns(reserved []string) {

@@ -32,6 +32,10 @@ type Config struct {
 	ApacheTypes     string // typed or string
 	Schema          string // detect, or the name of a file
 
+	Enrich         string   // steps; their syntax is not checked here
+	GeoIPDatabases []string // files
+	HashKeyFile    string   // empty for none
+
 	Bucket      string
 	KMSKey      string // empty: the bucket's own encryption
 	Prefix      string // an expression; its syntax is not checked here

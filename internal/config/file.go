@@ -197,7 +197,7 @@ func (r *fileReader) isList(name string) bool {
 			return true
 		}
 	}
-	return false
+	return slices.ContainsFunc(r.keys, func(k key[Config]) bool { return k.name == name && k.kind == kindList })
 }
 
 // scalar is the text of a value as it was written, with variables expanded in strings.

@@ -109,6 +109,21 @@ func keys() []key[Config] {
 			set: into(func(c *Config) *string { return &c.Schema }, anyText),
 		},
 		{
+			name: "ENRICH", note: "none",
+			doc: "what is done to each row, in this order: steps separated by commas, of `geoip(column)`, `network(column)`, `user_agent(column)`, `hash(column)`, `drop(column)`, `compute(name, expression)` and `where(expression)`; see [enrichment](enrichment.md)",
+			set: into(func(c *Config) *string { return &c.Enrich }, anyText),
+		},
+		{
+			name: "GEOIP_DATABASE", kind: kindList, note: "none",
+			doc: "the MaxMind DB file of `geoip`, or several separated by commas, such as one of cities and one of networks' operators (ASN); read at the start",
+			set: into(func(c *Config) *[]string { return &c.GeoIPDatabases }, fileList),
+		},
+		{
+			name: "HASH_KEY_FILE", note: "none",
+			doc: "the file with the key of `hash`: at least 32 random bytes, a newline at their end not counted, as `openssl rand -hex 32` makes them; read at the start",
+			set: into(func(c *Config) *string { return &c.HashKeyFile }, anyText),
+		},
+		{
 			name: "BUCKET", required: true,
 			doc: "the S3 bucket of everything written",
 			set: into(func(c *Config) *string { return &c.Bucket }, parseBucket),

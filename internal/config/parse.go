@@ -172,6 +172,15 @@ func splitList(text string) []string {
 	return parts
 }
 
+// fileList parses names of files.
+func fileList(text string) ([]string, error) {
+	names := splitList(text)
+	if slices.Contains(names, "") {
+		return nil, errors.New("want files separated by commas; one of the names is empty")
+	}
+	return names, nil
+}
+
 // columnList parses names of columns. Columns are lower-case whatever the records say.
 func columnList(text string) ([]string, error) {
 	names := splitList(strings.ToLower(text))

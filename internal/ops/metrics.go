@@ -28,12 +28,12 @@ type Metrics struct {
 	received, receivedBytes, rows, rejects, flags atomic.Uint64
 	buffered, leases                              atomic.Int64
 
-	rescued, duplicates, files, lost, trimmed, givenUp, snapshots prometheus.Counter
-	rejected, anomalies, commits, awsErrors, catalogErrors        *counters
-	partitions                                                    prometheus.Counter
-	catalogCurrent                                                prometheus.Gauge
-	now                                                           func() time.Time
-	commitDuration, fileSize                                      prometheus.Histogram
+	rescued, duplicates, filtered, expressionFaults, files, lost, trimmed, givenUp, snapshots prometheus.Counter
+	rejected, anomalies, commits, awsErrors, catalogErrors                                    *counters
+	partitions                                                                                prometheus.Counter
+	catalogCurrent                                                                            prometheus.Gauge
+	now                                                                                       func() time.Time
+	commitDuration, fileSize                                                                  prometheus.Histogram
 }
 
 // NewMetrics makes the metrics of one service. What the consumer tells of readiness goes on to health.
@@ -82,6 +82,10 @@ func newMetrics(build Build, health *Health, now func() time.Time) *Metrics {
 		"Committed rows with something in the column rescued, which did not fit the schema. Worry when it is a large part of the rows: the schema is not that of the records.")
 	m.duplicates = count("sluice_duplicate_keys_total",
 		"Keys that came more than once in the same record; the last one is in the row.")
+	m.filtered = count("sluice_rows_filtered_total",
+		"Rows that a where of the enrichment left out. They are neither rows nor rejects; worry when it is another share of what comes than you want.")
+	m.expressionFaults = count("sluice_expression_faults_total",
+		"Times that an expression of the enrichment could not be computed for a row, as when a text is no number, and had no value. Worry when it grows with the rows: the expression does not fit the records.")
 	m.files = count("sluice_files_published_total",
 		"Files that became visible, of rows and of rejected records.")
 	m.lost = count("sluice_lease_lost_total",
@@ -157,6 +161,12 @@ func (m *Metrics) Rescued(rows int) { m.rescued.Add(float64(rows)) }
 
 // Duplicates counts keys that came again in the same record.
 func (m *Metrics) Duplicates(keys int) { m.duplicates.Add(float64(keys)) }
+
+// Filtered counts rows of committed batches that the enrichment left out.
+func (m *Metrics) Filtered(rows int) { m.filtered.Add(float64(rows)) }
+
+// ExpressionFaults counts how often expressions of the enrichment failed.
+func (m *Metrics) ExpressionFaults(n int) { m.expressionFaults.Add(float64(n)) }
 
 // Anomalies counts committed rows that a detector flagged.
 func (m *Metrics) Anomalies(detector string, n int) {

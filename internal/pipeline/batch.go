@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-etl/sluice/internal/columns"
 	"github.com/sluice-etl/sluice/sink"
 	"github.com/sluice-etl/sluice/transform"
+	"github.com/sluice-etl/sluice/transform/enrich"
 )
 
 const (
@@ -21,17 +22,17 @@ const (
 // batch holds the rows of a shard that are not committed: one table, in which each row has the number of the
 // partition that it goes to. A batch that is nil is empty.
 type batch struct {
-	p       *Pipeline
-	shard   string
-	decoder Decoder
-	engine  *anomaly.Engine
+	p     *Pipeline
+	shard string
+	stages
 
-	out        transform.Output // its table has the decoder's columns, then the ingest ones, then the detectors', then perhaps raw
+	out        transform.Output // its table has the decoder's columns, then the enricher's, the ingest ones, the detectors', then perhaps raw
 	ingest     []columns.Column // those of the table
+	rescued    *columns.Column  // the decoder's
 	raw        *columns.Column  // the lines as they came, where the files are made of these; else nil
 	verdicts   int              // the place of the detectors' columns
 	partitions *sink.Partitioner
-	partition  []int32 // of each row
+	partition  []int32 // of each row; leftOut for one that is about to be taken out
 	rejects    []errorFile
 
 	records  int
@@ -39,9 +40,20 @@ type batch struct {
 	unsized  int   // bytes of payloads that came since size was taken
 	shrinks  float64
 	rejected map[string]int
+	filtered int   // rows that were left out
 	flagged  []int // by detector
 	dropped  int64 // bytes in rejects
 }
+
+// stages are what records pass through on their way into a batch. The enricher and the engine know the columns.
+type stages struct {
+	decoder  Decoder
+	enricher *enrich.Enricher
+	engine   *anomaly.Engine
+}
+
+// leftOut is the partition of rows that go nowhere.
+const leftOut = -1
 
 // errorFile gathers the rejects that go under one prefix.
 type errorFile struct {
@@ -49,28 +61,29 @@ type errorFile struct {
 	lines  *sink.Rejects
 }
 
-func newBatch(p *Pipeline, shard string, decoder Decoder, engine *anomaly.Engine) *batch {
+func newBatch(p *Pipeline, shard string, s stages) *batch {
 	b := &batch{
-		p: p, shard: shard, decoder: decoder, engine: engine, shrinks: 1, rejected: map[string]int{},
+		p: p, shard: shard, stages: s, shrinks: 1, rejected: map[string]int{},
 		partitions: sink.NewPartitioner(p.cfg.Prefix, p.cfg.Timezone), flagged: make([]int, len(p.cfg.Detectors)),
 	}
-	own := len(decoder.Fields())
-	b.out.Table = p.newTable(decoder)
+	own := len(s.enricher.Fields())
+	b.out.Table = p.newTable(s.enricher)
 	if p.cfg.Output == sink.OutputRaw {
 		b.raw = &b.out.Table.Columns[len(b.out.Table.Columns)-1]
 	}
 	b.ingest = b.out.Table.Columns[own:]
 	b.verdicts = own + len(ingestFields)
+	b.rescued = &b.out.Table.Columns[rescuedColumn(s.decoder)]
 	return b
 }
 
-// newTable makes the table of what a decoder fills, with the columns that are added to it.
-func (p *Pipeline) newTable(decoder Decoder) *columns.Table {
-	fields := slices.Concat(decoder.Fields(), ingestFields, anomaly.Fields())
+// newTable makes the table of what a decoder and an enricher fill, with the columns that are added to it.
+func (p *Pipeline) newTable(e *enrich.Enricher) *columns.Table {
+	others := slices.Concat(ingestFields, anomaly.Fields())
 	if p.cfg.Output == sink.OutputRaw {
-		fields = append(fields, columns.Field{Name: sink.RawColumn, Type: columns.String, Required: true})
+		others = append(others, columns.Field{Name: sink.RawColumn, Type: columns.String, Required: true})
 	}
-	return columns.NewTable(fields)
+	return e.Table(others...)
 }
 
 func (b *batch) empty() bool { return b == nil || b.records == 0 }
@@ -91,11 +104,15 @@ func (b *batch) add(r *consumer.Record) {
 	for _, payload := range r.User {
 		b.out.Places, b.out.Raw, b.out.Rejects, b.out.Lines = b.out.Places[:0], b.out.Raw[:0], b.out.Rejects[:0], 0
 		b.decoder.Decode(payload, &b.out)
+		first, filtered := b.out.Table.Rows(), b.filtered
 		for i, place := range b.out.Places {
 			if b.raw != nil {
 				b.raw.AppendText(b.out.Raw[i])
 			}
 			b.row(r, sub+int(place))
+		}
+		if b.filtered > filtered {
+			b.takeOut(first)
 		}
 		for i := range b.out.Rejects {
 			reject := &b.out.Rejects[i]
@@ -105,8 +122,18 @@ func (b *batch) add(r *consumer.Record) {
 	}
 }
 
-// row completes a row of which the decoder filled its columns.
+// row completes a row of which the decoder filled its columns. Those of the rows after it may be filled, too; so one that is
+// to be left out stays until all of its payload are complete.
 func (b *batch) row(r *consumer.Record, sub int) {
+	if !b.enricher.Row(b.out.Table) {
+		if b.rescued.Valid[b.out.Table.Rows()] {
+			b.out.Rescued--
+		}
+		b.filtered++
+		b.partition = append(b.partition, leftOut)
+		b.out.Table.EndRow()
+		return
+	}
 	at := r.Arrival.UnixMilli()
 	b.ingest[0].AppendInt(at)
 	b.ingest[1].AppendString(b.shard)
@@ -115,6 +142,13 @@ func (b *batch) row(r *consumer.Record, sub int) {
 	b.score(at)
 	b.partition = append(b.partition, b.partitions.Partition(at))
 	b.out.Table.EndRow()
+}
+
+// takeOut removes the rows that are to be left out, from a row on.
+func (b *batch) takeOut(first int) {
+	b.out.Table.Retain(first, func(row int) bool { return b.partition[row] != leftOut })
+	kept := slices.DeleteFunc(b.partition[first:], func(partition int32) bool { return partition == leftOut })
+	b.partition = b.partition[:first+len(kept)]
 }
 
 // score asks the detectors about the row that is being completed.
@@ -227,6 +261,8 @@ func (b *batch) committed() {
 	}
 	m.Rescued(b.out.Rescued)
 	m.Duplicates(b.out.Duplicates)
+	m.Filtered(b.filtered)
+	m.ExpressionFaults(b.enricher.TakeFaults())
 	for i, d := range b.p.cfg.Detectors {
 		m.Anomalies(d.Name, b.flagged[i])
 		m.Detector(d.Name, b.shard, b.engine.Keys(i), b.engine.Evictions(i))
@@ -242,7 +278,7 @@ func (b *batch) reset() {
 	b.out.Reset()
 	b.out.Table.Truncate(0)
 	b.partitions.Reset()
-	b.partition, b.rejects, b.records, b.dropped = b.partition[:0], nil, 0, 0
+	b.partition, b.rejects, b.records, b.dropped, b.filtered = b.partition[:0], nil, 0, 0, 0
 	clear(b.rejected)
 	clear(b.flagged)
 }

@@ -140,10 +140,14 @@ func benchmarkBatch(b *testing.B, all []consumer.Record, schema transform.Schema
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := engine.Bind(decoder.Fields()); err != nil {
+	enricher, err := newEnricher(schema, decoder, &p.cfg.Enrich)
+	if err != nil {
 		b.Fatal(err)
 	}
-	batch := newBatch(p, "shardId-000000000001", decoder, engine)
+	if err := engine.Bind(enricher.Fields()); err != nil {
+		b.Fatal(err)
+	}
+	batch := newBatch(p, "shardId-000000000001", stages{decoder, enricher, engine})
 	b.ReportAllocs()
 	for b.Loop() {
 		for i := range all {

@@ -2,9 +2,11 @@ package pipeline
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/sluice-etl/sluice/internal/columns"
 	"github.com/sluice-etl/sluice/transform"
+	"github.com/sluice-etl/sluice/transform/enrich"
 )
 
 // Decoder turns payloads of one format into rows. It is used by one goroutine at a time.
@@ -47,4 +49,25 @@ func newDecoder(s transform.Schema, learn bool) (Decoder, error) {
 		return transform.NewRaw(s), nil
 	}
 	return nil, fmt.Errorf("there is no format %q", s.Format)
+}
+
+// CheckColumns tells whether the steps fit the columns of a schema, which must be one of a format.
+func CheckColumns(s transform.Schema, steps *enrich.Plan) error {
+	decoder, err := newDecoder(s, false)
+	if err == nil {
+		_, err = newEnricher(s, decoder, steps)
+	}
+	return err
+}
+
+// newEnricher binds the steps to the columns of a schema's decoder.
+func newEnricher(s transform.Schema, d Decoder, steps *enrich.Plan) (*enrich.Enricher, error) {
+	return steps.Bind(enrich.Columns{
+		Fields: d.Fields(), Rescued: rescuedColumn(d), Keys: func(column int) []string { return s.RescuedAs(column) },
+	})
+}
+
+// rescuedColumn is the place of the column rescued, which every decoder has.
+func rescuedColumn(d Decoder) int {
+	return slices.IndexFunc(d.Fields(), func(f columns.Field) bool { return f.Name == transform.RescuedColumn })
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-etl/sluice/consumer/kpl"
 	"github.com/sluice-etl/sluice/sink"
 	"github.com/sluice-etl/sluice/transform"
+	"github.com/sluice-etl/sluice/transform/enrich"
 )
 
 // Config is what all shards have in common. All fields are required, but for one of Schema and NewDetector.
@@ -21,6 +22,7 @@ type Config struct {
 	Timezone            *time.Location // of the prefixes
 	Output, Compression string         // of the files: see sink.Options
 	CreatedBy           string         // named in them
+	Enrich              enrich.Plan    // the steps for each row
 	Detectors           []anomaly.Settings
 
 	Schema      *transform.Schema                 // what the workers agree on if they have not yet; nil: it is found in the first records,
@@ -37,9 +39,11 @@ type Config struct {
 // Metrics hears what happens to records. Its methods are called concurrently.
 type Metrics interface {
 	Received(records, bytes int)                             // of Kinesis, when they are taken from the shard
-	Rejected(reason string, n int)                           // the next four when the batch is committed
+	Rejected(reason string, n int)                           // the next six when the batch is committed
 	Rescued(rows int)                                        // rows with something in the column rescued
 	Duplicates(keys int)                                     // keys that came again in the same record
+	Filtered(rows int)                                       // rows that a step left out
+	ExpressionFaults(n int)                                  // times that an expression of a step could not be computed
 	Anomalies(detector string, n int)                        //
 	SnapshotLost()                                           // a detectors' snapshot that should be there could not be used
 	Buffered(delta int64)                                    // bytes that the open batches hold

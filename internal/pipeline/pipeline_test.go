@@ -97,6 +97,7 @@ func (s *fakeShard) commits() int {
 type counts struct {
 	mu                           sync.Mutex
 	records, rescued, duplicates int
+	filtered, faults             int
 	snapshots                    int
 	rejected, anomalies          map[string]int
 	buffered                     int64
@@ -105,6 +106,8 @@ type counts struct {
 func (c *counts) Received(records, _ int) { c.mu.Lock(); c.records += records; c.mu.Unlock() }
 func (c *counts) Rescued(n int)           { c.mu.Lock(); c.rescued += n; c.mu.Unlock() }
 func (c *counts) Duplicates(n int)        { c.mu.Lock(); c.duplicates += n; c.mu.Unlock() }
+func (c *counts) Filtered(n int)          { c.mu.Lock(); c.filtered += n; c.mu.Unlock() }
+func (c *counts) ExpressionFaults(n int)  { c.mu.Lock(); c.faults += n; c.mu.Unlock() }
 func (c *counts) Buffered(n int64)        { c.mu.Lock(); c.buffered += n; c.mu.Unlock() }
 func (c *counts) SnapshotLost()           { c.mu.Lock(); c.snapshots++; c.mu.Unlock() }
 func (c *counts) Rejected(reason string, n int) {

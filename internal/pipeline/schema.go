@@ -32,6 +32,9 @@ func Reserved() []string {
 	return names
 }
 
+// reserved are those, and the names of the columns that the steps add.
+func (p *Pipeline) reserved() []string { return append(Reserved(), p.cfg.Enrich.Adds()...) }
+
 // lookInterval is how often a worker looks whether others have added columns.
 const lookInterval = 10 * time.Second
 
@@ -169,7 +172,7 @@ func (p *Pipeline) look(ctx context.Context, session Shard, found []transform.Fi
 			return nil
 		}
 	}
-	now, err = p.amend(ctx, session, now, func(s transform.Schema) (transform.Schema, error) { return s.Add(found, Reserved()...), nil })
+	now, err = p.amend(ctx, session, now, func(s transform.Schema) (transform.Schema, error) { return s.Add(found, p.reserved()...), nil })
 	if err != nil {
 		return err
 	}
@@ -206,8 +209,12 @@ func (p *Pipeline) Written(ctx context.Context, agreed func(ctx context.Context,
 	if p.cfg.Output == sink.OutputRaw {
 		return []columns.Field{{Name: "line", Type: columns.String}}, nil
 	}
+	enricher, err := newEnricher(*a.schema, decoder, &p.cfg.Enrich)
+	if err != nil {
+		return nil, err
+	}
 	var fields []columns.Field
-	for _, c := range p.newTable(decoder).Columns {
+	for _, c := range p.newTable(enricher).Columns {
 		if !c.Hidden {
 			fields = append(fields, c.Field)
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/sluice-etl/sluice/anomaly"
 	"github.com/sluice-etl/sluice/consumer"
 	"github.com/sluice-etl/sluice/transform"
+	"github.com/sluice-etl/sluice/transform/enrich"
 )
 
 // Until the schema is settled, records wait for it: for so many of them, or so long.
@@ -46,7 +47,7 @@ func (p *Pipeline) Process(ctx context.Context, session Shard) error {
 	s.due.Stop()
 	defer s.idle.Stop()
 	if p.cfg.Schema == nil {
-		s.sample = p.cfg.NewDetector(Reserved()...)
+		s.sample = p.cfg.NewDetector(p.reserved()...)
 	}
 	if err := s.restore(ctx); err != nil {
 		return err
@@ -186,12 +187,20 @@ func (s *shard) begin(schema *transform.Schema, decodes transform.Schema) error 
 	if err != nil {
 		return err
 	}
+	steps := &s.p.cfg.Enrich
+	if schema == nil { // there will be no row
+		steps = &enrich.Plan{}
+	}
+	enricher, err := newEnricher(decodes, decoder, steps)
+	if err != nil {
+		return fmt.Errorf("the steps of SLUICE_ENRICH do not fit the schema: %w", err)
+	}
 	if schema != nil {
-		if err := s.engine.Bind(decoder.Fields()); err != nil {
+		if err := s.engine.Bind(enricher.Fields()); err != nil {
 			return fmt.Errorf("the detectors do not fit the schema: %w", err)
 		}
 	}
-	s.schema, s.batch = schema, newBatch(s.p, s.session.Shard(), decoder, s.engine)
+	s.schema, s.batch = schema, newBatch(s.p, s.session.Shard(), stages{decoder, enricher, s.engine})
 	return nil
 }
 

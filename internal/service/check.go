@@ -6,6 +6,7 @@ import (
 	"github.com/sluice-etl/sluice/sink"
 	"github.com/sluice-etl/sluice/sink/catalog"
 	"github.com/sluice-etl/sluice/transform"
+	"github.com/sluice-etl/sluice/transform/enrich"
 )
 
 // plan is what the configuration says to the stages.
@@ -14,6 +15,7 @@ type plan struct {
 	detectors           []anomaly.Settings
 	schema              *transform.Schema // nil: it is to be found
 	table               *catalog.Layout   // nil: there is no table in the catalog
+	enrich              *enrich.Plan
 }
 
 // Check finds what config.Load cannot know: faults in what the stages have to understand.
@@ -36,6 +38,9 @@ func interpret(cfg *config.Config) (p plan, faults config.Faults) {
 	schema, schemaFaults := schema(cfg)
 	p.schema = schema
 	faults = append(faults, schemaFaults...)
+	steps, stepFaults := enrichment(cfg, schema)
+	p.enrich = steps
+	faults = append(faults, stepFaults...)
 	for _, d := range cfg.Detectors {
 		settings := anomaly.Settings{
 			Name: d.Name, Kind: d.Kind, Key: d.Key, Window: d.Window, Threshold: d.Threshold, MinCount: d.MinCount,

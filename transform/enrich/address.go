@@ -85,12 +85,14 @@ type networkAction struct {
 	text     []byte
 }
 
+func (n *network) adds() []string { return []string{n.column + "_network"} }
+
 func (n *network) bind(b *binding) (action, error) {
 	from, err := b.text(n.column)
 	if err != nil {
 		return nil, err
 	}
-	to, err := b.add(n.column+"_network", columns.String)
+	to, err := b.add(n.adds()[0], columns.String)
 	return &networkAction{from: from, to: to}, err
 }
 

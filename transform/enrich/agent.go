@@ -26,14 +26,18 @@ type agentAction struct {
 	known    map[string]agent
 }
 
+func (u *userAgent) adds() []string {
+	return []string{u.column + "_family", u.column + "_version", u.column + "_os", u.column + "_device"}
+}
+
 func (u *userAgent) bind(b *binding) (action, error) {
 	from, err := b.text(u.column)
 	if err != nil {
 		return nil, err
 	}
 	a := &agentAction{from: from, to: len(b.fields), known: map[string]agent{}}
-	for _, suffix := range []string{"_family", "_version", "_os", "_device"} {
-		if _, err := b.add(u.column+suffix, columns.String); err != nil {
+	for _, name := range u.adds() {
+		if _, err := b.add(name, columns.String); err != nil {
 			return nil, err
 		}
 	}

@@ -32,7 +32,7 @@ func testKey(t testing.TB) *Key {
 var testFields = []columns.Field{
 	{Name: "ip", Type: columns.String}, {Name: "agent", Type: columns.String}, {Name: "email", Type: columns.String},
 	{Name: "status", Type: columns.Int64}, {Name: "price", Type: columns.Double}, {Name: "paid", Type: columns.Boolean},
-	{Name: "at", Type: columns.Timestamp}, {Name: "in", Type: columns.String}, {Name: "other", Type: columns.Int64},
+	{Name: "at", Type: columns.Timestamp}, {Name: "in", Type: columns.String}, {Name: "other", Type: columns.Int64}, {Name: "count", Type: columns.Int64}, {Name: "len", Type: columns.String},
 	{Name: "rescued", Type: columns.String},
 }
 
@@ -191,7 +191,7 @@ func TestSteps(t *testing.T) {
 			list: "drop(ip), hash(email)",
 			rows: []line{
 				{"rescued": `{"Ip":["203.0.113.77"]}`}, {"rescued": `{"a":"ip","IP":{"x":",}"},"%H":"\"}","b":[1,{"ip":2}]}`},
-				{"rescued": `{"\u0045mail":7,"EMAIL":8,"e_mail":9}`}, {"rescued": `{"c":1}`}, {"rescued": "no object"}, {"rescued": "{"}, {"rescued": `{"a`}, {"rescued": `{"a"}`}, {"rescued": `{x:1}`}, {},
+				{"rescued": `{"\u0045mail":7,"EMAIL":8,"e_mail":9}`}, {"rescued": `{"İP":1,"c":1}`}, {"rescued": "no object"}, {"rescued": "{"}, {"rescued": `{"a`}, {"rescued": `{"a"}`}, {"rescued": `{x:1}`}, {},
 			},
 			want: `-ip; -email; -rescued; rescued:string null {"a":"ip","b":[1,{"ip":2}]} {"e_mail":9} {"c":1} null null null null null null; ` +
 				"email_" + keyID + ":string" + strings.Repeat(" null", 10),
@@ -213,6 +213,11 @@ func TestSteps(t *testing.T) {
 			list: `compute(x, $env["in"] + "!"), compute(y, len($env["in"]))`,
 			rows: []line{{"in": "abc"}},
 			want: "x:string abc!; y:int64 3",
+		},
+		"columns that have names of functions, or of variables": {
+			list: `compute(x, count([1, 2], # > 1) + len(email)), compute(y, let other = 5; other + status), compute(z, $env["other"] + 1)`,
+			rows: []line{{"email": "ab", "status": 1, "other": 2}},
+			want: "x:int64 3; y:int64 6; z:int64 3",
 		},
 		"faults of expressions are null": {
 			list: `compute(a, other % status), compute(b, int(email)), compute(c, price / 0), compute(d, split(email, "@")[1]), compute(e, repeat(email, other * 100000000)), compute(f, price ?? 1.5)`,

@@ -35,11 +35,12 @@ import (
 type source struct {
 	plan *Plan
 	part
+	variables []string // that it mentions
 }
 
 // expression understands a text as far as that is possible without the columns.
 func (p *Plan) expression(text part) (source, error) {
-	s := source{p, text}
+	s := source{plan: p, part: text}
 	if text.text == "" {
 		return s, errors.New("want an expression")
 	}
@@ -51,6 +52,11 @@ func (p *Plan) expression(text part) (source, error) {
 	ast.Walk(&tree.Node, rules)
 	if rules.fault != nil {
 		return s, s.fault(rules.fault)
+	}
+	for _, name := range rules.mentioned {
+		if !slices.Contains(rules.declared, name) {
+			s.variables = append(s.variables, name)
+		}
 	}
 	return s, nil
 }
@@ -84,11 +90,20 @@ func (named) Visit(node *ast.Node) {
 	}
 }
 
-// rules finds what the library would take, and this package does not.
-type rules struct{ fault *file.Error }
+// rules finds what the library would take, and this package does not, and the variables.
+type rules struct {
+	fault     *file.Error
+	mentioned []string
+	declared  []string // by let
+}
 
 func (r *rules) Visit(node *ast.Node) {
+	named{}.Visit(node)
 	switch n := (*node).(type) {
+	case *ast.IdentifierNode:
+		r.mentioned = append(r.mentioned, n.Value)
+	case *ast.VariableDeclaratorNode:
+		r.declared = append(r.declared, n.Name)
 	case *ast.CallNode:
 		if name, ok := n.Callee.(*ast.IdentifierNode); ok {
 			r.refuse(n, "there is no function "+name.Value)
@@ -120,11 +135,15 @@ func (s *source) fault(err error) error {
 	return fmt.Errorf("%s, at character %d", at.Message, before+at.From+1)
 }
 
-// compile makes an expression for the columns that a step may use, and tells its type in Go.
+// compile makes an expression for the columns that a step may use, and tells its type in Go. Columns that it does not mention
+// are not there for it, as they could have the name of a function, or of one of its own variables; and columns are added to a
+// schema while rows are read.
 func (s *source) compile(b *binding) (*expression, reflect.Type, error) {
 	variables := map[string]any{}
-	for name, i := range b.places {
-		variables[name] = examples[b.fields[i].Type]
+	for _, name := range s.variables {
+		if i, ok := b.places[name]; ok {
+			variables[name] = examples[b.fields[i].Type]
+		}
 	}
 	c := language(variables)
 	tree, err := checker.ParseCheck(s.text, c)
@@ -133,8 +152,8 @@ func (s *source) compile(b *binding) (*expression, reflect.Type, error) {
 	}
 	result := tree.Node.Type()
 	l := &lifter{config: c, source: tree.Source, terms: map[string]term{}}
-	for name, i := range b.places {
-		l.terms[name] = &columnTerm{i}
+	for name := range variables {
+		l.terms[name] = &columnTerm{b.places[name]}
 	}
 	ast.Walk(&tree.Node, l)
 	root := l.term(tree.Node)
@@ -402,6 +421,8 @@ type where struct{ source }
 
 type whereAction struct{ *expression }
 
+func (w *where) adds() []string { return nil }
+
 func (w *where) bind(b *binding) (action, error) {
 	e, t, err := w.compile(b)
 	if err != nil {
@@ -425,6 +446,8 @@ type computeAction struct {
 	*expression
 	to int
 }
+
+func (c *compute) adds() []string { return []string{c.name} }
 
 func (c *compute) bind(b *binding) (action, error) {
 	e, t, err := c.compile(b)

@@ -64,7 +64,7 @@ func TestBindFaults(t *testing.T) {
 		want string
 		r    Resources
 	}{
-		{list: "drop(at), user_agent(x)", want: "user_agent at character 11: there is no column x; there are ip, agent, email, status, price, paid, in, other, rescued"},
+		{list: "drop(at), user_agent(x)", want: "user_agent at character 11: there is no column x; there are ip, agent, email, status, price, paid, in, other, count, len, rescued"},
 		{list: "network(status)", want: "the column status is of the type int64, and must be a string"},
 		{list: "geoip(at)", want: "the column at is of the type timestamp, and must be a string"},
 		{list: "drop(ip), geoip(ip)", want: "geoip at character 11: the column ip is not there any more, after drop(ip); steps that need it go before"},
@@ -111,7 +111,7 @@ func TestHiddenFields(t *testing.T) {
 			names = append(names, f.Name)
 		}
 	}
-	if got := strings.Join(names, " "); got != "agent status price paid at in other rescued email_"+keyID {
+	if got := strings.Join(names, " "); got != "agent status price paid at in other count len rescued email_"+keyID {
 		t.Errorf("fields that may be used: %s", got)
 	}
 	table := e.Table(columns.Field{Name: "after", Type: columns.Int64})

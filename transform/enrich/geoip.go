@@ -92,6 +92,15 @@ type geoLookup struct {
 	known    map[uintptr]*record
 }
 
+func (g *geoIP) adds() (names []string) {
+	for i := range g.databases {
+		for _, f := range g.databases[i].fields() {
+			names = append(names, g.column+f.Name)
+		}
+	}
+	return names
+}
+
 func (g *geoIP) bind(b *binding) (action, error) {
 	from, err := b.text(g.column)
 	if err != nil {

@@ -66,12 +66,14 @@ type hashAction struct {
 	sum      []byte
 }
 
+func (h *hash) adds() []string { return []string{h.column + "_" + h.key.id} }
+
 func (h *hash) bind(b *binding) (action, error) {
 	from, err := b.column(h.column)
 	if err != nil {
 		return nil, err
 	}
-	to, err := b.add(h.column+"_"+h.key.id, columns.String)
+	to, err := b.add(h.adds()[0], columns.String)
 	b.hide(from)
 	return &hashAction{from: from, to: to, mac: hmac.New(sha256.New, h.key.secret)}, err
 }
@@ -108,6 +110,8 @@ func appendText(dst []byte, c *columns.Column, row int) []byte {
 
 // drop is the step drop(column).
 type drop struct{ column string }
+
+func (d *drop) adds() []string { return nil }
 
 func (d *drop) bind(b *binding) (action, error) {
 	i, err := b.column(d.column)

@@ -35,6 +35,8 @@ type placed struct {
 type step interface {
 	// bind finds the step's columns, and tells which it adds and hides.
 	bind(b *binding) (action, error)
+	// adds gives the names of the columns that it adds.
+	adds() []string
 }
 
 // action is what a step does to a row: it gives a value, or a null, to each of its columns. If it is false, the row is to be
@@ -153,7 +155,7 @@ func (p *Plan) Bind(in Columns) (*Enricher, error) {
 	}
 	// Beside the columns that steps hide, that of what was rescued is replaced: at first, so that no step sees the raw one.
 	var clean *cleaning
-	if in.Rescued >= 0 && p.hides() {
+	if in.Rescued >= 0 && p.Hides() {
 		clean = b.clean(in.Rescued)
 	}
 	e := &Enricher{}
@@ -182,8 +184,16 @@ func (p *Plan) Bind(in Columns) (*Enricher, error) {
 	return e, nil
 }
 
-// hides tells whether a step hides a column.
-func (p *Plan) hides() bool {
+// Adds are the names of the columns that the steps add. A schema that is found has none of them.
+func (p *Plan) Adds() (names []string) {
+	for _, s := range p.steps {
+		names = append(names, s.adds()...)
+	}
+	return names
+}
+
+// Hides tells whether a step hides a column.
+func (p *Plan) Hides() bool {
 	return slices.ContainsFunc(p.steps, func(s placed) bool { return s.name == "hash" || s.name == "drop" })
 }
 

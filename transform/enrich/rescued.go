@@ -1,10 +1,12 @@
 package enrich
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/sluice-etl/sluice/internal/columns"
 )
@@ -51,12 +53,12 @@ func (c *cleaning) without(dst, object []byte) []byte {
 	start := len(dst)
 	for pos := 1; pos < len(object)-1; {
 		colon := endOfValue(object, pos)
-		var key string
-		if object[colon] != ':' || json.Unmarshal(object[pos:colon], &key) != nil {
+		key, ok := unquoted(object[pos:colon])
+		if !ok || object[colon] != ':' {
 			return dst[:start]
 		}
 		end := endOfValue(object, colon+1)
-		if !slices.Contains(c.keys, lower(key)) {
+		if !slices.ContainsFunc(c.keys, func(hidden string) bool { return lowers(key, hidden) }) {
 			mark := byte(',')
 			if len(dst) == start {
 				mark = '{'
@@ -69,6 +71,31 @@ func (c *cleaning) without(dst, object []byte) []byte {
 		return dst
 	}
 	return append(dst, '}')
+}
+
+// lowers tells whether a key in lower case is the given one. It is lower(string(key)) == lowered, without an allocation.
+func lowers(key []byte, lowered string) bool {
+	for _, r := range string(key) {
+		want, size := utf8.DecodeRuneInString(lowered)
+		if size == 0 || unicode.ToLower(r) != want {
+			return false
+		}
+		lowered = lowered[size:]
+	}
+	return lowered == ""
+}
+
+// unquoted gives the text of a JSON string.
+func unquoted(token []byte) (text []byte, ok bool) {
+	if len(token) < 2 || token[0] != '"' || token[len(token)-1] != '"' {
+		return nil, false
+	}
+	if bytes.IndexByte(token, '\\') < 0 {
+		return token[1 : len(token)-1], true
+	}
+	var s string
+	err := json.Unmarshal(token, &s)
+	return []byte(s), err == nil
 }
 
 // endOfValue finds the comma, the colon or the closing bracket behind the value at pos, in a text that ends with such a
