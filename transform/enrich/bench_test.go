@@ -63,7 +63,7 @@ var measured = []struct {
 	{`compute(x, upper(email))`, 4},
 	{"where(status >= 400)", 1},
 	{`where(status >= 400 or email == "x")`, 2},
-	{`where(email matches "^user[0-9]*7@")`, 2},
+	{`where(email matches "^user[0-9]*7@")`, 4}, // two, but for the race detector, which empties the pools of regexp
 }
 
 func BenchmarkSteps(b *testing.B) {
