@@ -211,6 +211,9 @@ func TestColumnsThatAreFoundGiveWay(t *testing.T) {
 		}
 		l.stop()
 		rows, _ := read(t, l.shard.batches)
+		if len(rows) != 201 || len(l.shard.batches) < 3 {
+			t.Fatalf("%d rows in %d batches", len(rows), len(l.shard.batches))
+		}
 		first, last := rows[0], rows[len(rows)-1]
 		if first["ip_network"] != "192.0.2.0/24" || first["source_ip_network"] != "mine" || first["n"] != int64(9) {
 			t.Errorf("the first row: %v", first)
