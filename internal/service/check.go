@@ -3,6 +3,7 @@ package service
 import (
 	"github.com/sluice-etl/sluice/anomaly"
 	"github.com/sluice-etl/sluice/internal/config"
+	"github.com/sluice-etl/sluice/internal/intake"
 	"github.com/sluice-etl/sluice/sink"
 	"github.com/sluice-etl/sluice/sink/catalog"
 	"github.com/sluice-etl/sluice/transform"
@@ -14,6 +15,7 @@ type plan struct {
 	detectors           []anomaly.Settings
 	schema              *transform.Schema // nil: it is to be found
 	table               *catalog.Layout   // nil: there is no table in the catalog
+	keys                *intake.Keys      // nil: no records are taken in
 }
 
 // Check finds what config.Load cannot know: faults in what the stages have to understand.
@@ -36,6 +38,15 @@ func interpret(cfg *config.Config) (p plan, faults config.Faults) {
 	schema, schemaFaults := schema(cfg)
 	p.schema = schema
 	faults = append(faults, schemaFaults...)
+	switch {
+	case cfg.IntakeAddr == off:
+	case cfg.IntakeKeysFile == "":
+		faults = append(faults, cfg.Fault("INTAKE_KEYS_FILE", "nobody could put records at SLUICE_INTAKE_ADDR; name a file of access keys: a line for each, with its id and its secret"))
+	default:
+		if p.keys, err = intake.OpenKeys(cfg.IntakeKeysFile); err != nil {
+			faults = append(faults, cfg.Fault("INTAKE_KEYS_FILE", err.Error()))
+		}
+	}
 	for _, d := range cfg.Detectors {
 		settings := anomaly.Settings{
 			Name: d.Name, Kind: d.Kind, Key: d.Key, Window: d.Window, Threshold: d.Threshold, MinCount: d.MinCount,
