@@ -127,13 +127,13 @@ type authorization struct {
 func parse(header string) (a authorization, err error) {
 	rest, ok := strings.CutPrefix(header, algorithm+" ")
 	if !ok {
-		return a, errors.New("Authorization is not of " + algorithm)
+		return a, errors.New("the header Authorization is not of " + algorithm)
 	}
 	fields := map[string]string{}
 	for part := range strings.SplitSeq(rest, ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
 		if _, twice := fields[name]; twice || len(fields) == 3 {
-			return a, errors.New("Authorization has more than Credential, SignedHeaders and Signature")
+			return a, errors.New("the header Authorization has more than Credential, SignedHeaders and Signature")
 		}
 		fields[name] = value
 	}
