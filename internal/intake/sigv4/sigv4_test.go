@@ -55,7 +55,9 @@ func sign(t testing.TB, change ...func(*signing)) *http.Request {
 	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
 	r.Header.Set("X-Amz-Target", "Firehose_20150804.PutRecord")
 	for name, value := range s.headers {
-		r.Header.Set(name, value)
+		if r.Header.Set(name, value); value == "" {
+			r.Header.Del(name)
+		}
 	}
 	hash := sha256.Sum256([]byte(s.body))
 	if err := v4.NewSigner().SignHTTP(context.Background(), aws.Credentials{AccessKeyID: s.id, SecretAccessKey: s.secret}, r,
@@ -96,6 +98,20 @@ func TestTheSDKsSignature(t *testing.T) {
 				t.Errorf("%+v", signature)
 			}
 		})
+	}
+}
+
+// The SDK for JavaScript 2, which KDG's page uses, sends headers of its own and signs all of them but the content type.
+func TestTheBrowsersSignature(t *testing.T) {
+	r := sign(t, func(s *signing) {
+		s.headers = map[string]string{"Content-Type": "", "X-Amz-User-Agent": "aws-sdk-js/2.7.19", "X-Amz-Content-Sha256": hashOf(testBody)}
+	})
+	if strings.Contains(r.Header.Get("Authorization"), "content-type") {
+		t.Fatal("the content type is signed, which it is not there")
+	}
+	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	if _, err := verifier().Verify(r, []byte(testBody)); err != nil {
+		t.Error(err)
 	}
 }
 
