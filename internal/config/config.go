@@ -53,6 +53,10 @@ type Config struct {
 
 	Detectors []Detector // in the order in which they were named
 
+	IntakeAddr     string // host:port, or off
+	IntakeStream   string // by which producers call it
+	IntakeKeysFile string // empty: none
+
 	HTTPAddr string // host:port, or off
 	Log      string // json, text, or empty: text on a terminal and json elsewhere
 	LogLevel string // debug, info, warn or error

@@ -128,6 +128,7 @@ func TestFields(t *testing.T) {
 				Threshold: &zero, MinCount: &twenty, MaxKeys: 5000, Baseline: "both"},
 			{Name: "all", Kind: "rate", Window: 5 * time.Minute, MaxKeys: 100000, Baseline: "population"},
 		},
+		IntakeAddr: ":9465", IntakeStream: "tickets-delivery", IntakeKeysFile: "/etc/sluice/keys",
 		HTTPAddr: "[::1]:0", Log: "text", LogLevel: "warn", AllowInsecureEndpoints: true,
 		settings: c.settings,
 	}

@@ -196,6 +196,22 @@ func keys() []key[Config] {
 			set: func(*Config, string) error { return nil }, // made of several settings: see detectors
 		},
 		{
+			name: "INTAKE_ADDR", def: "off",
+			doc: "the address of the Direct PUT endpoint, host:port such as `:9465`, which takes records as Amazon Data Firehose does and puts them into the stream (see [direct-put.md](direct-put.md)); `off` for none",
+			set: into(func(c *Config) *string { return &c.IntakeAddr }, parseHTTPAddr),
+		},
+		{
+			name: "INTAKE_KEYS_FILE", note: "none; needed where there is an `INTAKE_ADDR`",
+			doc: "a file of the access keys by which producers sign for Direct PUT: a line for each, with its id and its secret separated by a space; any number are valid at a time, and the file is read again when it changes",
+			set: into(func(c *Config) *string { return &c.IntakeKeysFile }, anyText),
+		},
+		{
+			name: "INTAKE_STREAM", note: "the name of the stream",
+			doc: "what producers call the delivery stream",
+			set: into(func(c *Config) *string { return &c.IntakeStream },
+				matching(`[a-zA-Z0-9_.-]{1,64}`, "a delivery stream's name: letters, digits, _ . - (at most 64)")),
+		},
+		{
 			name: "HTTP_ADDR", def: "127.0.0.1:9464",
 			doc: "the address of `/metrics`, `/healthz` and `/readyz`; `off` for none",
 			set: into(func(c *Config) *string { return &c.HTTPAddr }, parseHTTPAddr),

@@ -285,6 +285,9 @@ func (l *loader) derive() {
 	if c.WorkerID == "" {
 		c.WorkerID = newWorkerID(os.Hostname)
 	}
+	if c.IntakeStream == "" {
+		c.IntakeStream = c.StreamName()
+	}
 	if c.MemoryLimit == 0 {
 		c.MemoryLimit = MemoryLimit(os.ReadFile)
 		// What the Go runtime was told is meant for the whole process, too. Whatever is no size, it takes for no limit.
@@ -293,7 +296,7 @@ func (l *loader) derive() {
 		}
 	}
 	for name, text := range map[string]string{
-		"LEASE_TABLE": c.LeaseTable, "WORKER_ID": c.WorkerID, "MEMORY_LIMIT": formatSize(c.MemoryLimit), "COMPRESSION": c.Compression,
+		"LEASE_TABLE": c.LeaseTable, "WORKER_ID": c.WorkerID, "INTAKE_STREAM": c.IntakeStream, "MEMORY_LIMIT": formatSize(c.MemoryLimit), "COMPRESSION": c.Compression,
 	} {
 		if _, given := c.settings[name]; !given {
 			c.settings[name] = setting{text, sourceDefault}

@@ -28,8 +28,12 @@ type Metrics struct {
 	received, receivedBytes, rows, rejects, flags atomic.Uint64
 	buffered, leases                              atomic.Int64
 
+	intakeBytes    atomic.Uint64
+	intakeInFlight atomic.Int64
+
 	rescued, duplicates, filtered, expressionFaults, files, lost, trimmed, givenUp, snapshots prometheus.Counter
 	rejected, anomalies, commits, awsErrors, catalogErrors                                    *counters
+	intakeRecords, intakeRequests                                                             *counters
 	partitions                                                                                prometheus.Counter
 	catalogCurrent                                                                            prometheus.Gauge
 	now                                                                                       func() time.Time
@@ -111,6 +115,17 @@ func newMetrics(build Build, health *Health, now func() time.Time) *Metrics {
 	m.catalogCurrent = prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_catalog_last_success_timestamp_seconds",
 		Help: "When this process last found the Glue table as it should be; 0: it did not. Worry when the highest of all processes is older than 15 minutes."})
 	r.MustRegister(m.catalogCurrent)
+	total("sluice_intake_bytes_total",
+		"Bytes of data in the records that were put at the Direct PUT endpoint and acknowledged.", &m.intakeBytes)
+	level("sluice_intake_in_flight",
+		"Requests that the Direct PUT endpoint is answering.", &m.intakeInFlight)
+	m.intakeRecords = newCounters(r, "sluice_intake_records_total",
+		"Records put at the Direct PUT endpoint: acknowledged, or failed, which their producer puts again. Worry when failed keeps growing: the stream has too few shards, or cannot be reached; the log tells which.", "outcome")
+	m.intakeRequests = newCounters(r, "sluice_intake_requests_total",
+		"Requests that the Direct PUT endpoint answered, by operation and error code, OK for none. Worry about InvalidSignatureException: a producer has the wrong key, region or clock, or somebody tries; and when ServiceUnavailableException lasts.", "operation", "code")
+	for _, outcome := range []string{acknowledged, failed} {
+		m.intakeRecords.with(outcome)
+	}
 	m.commitDuration = histogram("sluice_commit_duration_seconds",
 		"Time from the end of a batch until it is visible. Worry when it comes near the flush interval.",
 		[]float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300})
@@ -206,6 +221,25 @@ func (m *Metrics) ExpectCatalog(operations []string) {
 		m.catalogErrors.with(o)
 	}
 }
+
+// The outcomes of sluice_intake_records_total.
+const (
+	acknowledged = "acknowledged"
+	failed       = "failed"
+)
+
+// IntakeRequest implements intake.Observer.
+func (m *Metrics) IntakeRequest(operation, code string) { m.intakeRequests.with(operation, code).Inc() }
+
+// IntakeRecords implements intake.Observer.
+func (m *Metrics) IntakeRecords(taken, refused, bytes int) {
+	m.intakeRecords.with(acknowledged).Add(float64(taken))
+	m.intakeRecords.with(failed).Add(float64(refused))
+	m.intakeBytes.Add(uint64(bytes))
+}
+
+// IntakeInFlight implements intake.Observer.
+func (m *Metrics) IntakeInFlight(delta int) { m.intakeInFlight.Add(int64(delta)) }
 
 // Leases implements consumer.Observer.
 func (m *Metrics) Leases(held int) { m.leases.Store(int64(held)) }

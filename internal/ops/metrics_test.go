@@ -65,6 +65,9 @@ func use(m *Metrics, shard string) {
 	m.Detector("rate", shard, 7, 5)
 	m.SnapshotLost()
 	m.AWSError("kinesis", "GetRecords", "throttled")
+	m.IntakeRequest("PutRecord", "OK")
+	m.IntakeRecords(3, 1, 300)
+	m.IntakeInFlight(2)
 	m.Leases(1)
 	m.Lost(shard)
 	m.GaveUp("a commit")
@@ -108,6 +111,12 @@ func TestScrape(t *testing.T) {
 		{"sluice_partitions_registered_total", "counter", `sluice_partitions_registered_total 3`},
 		{"sluice_catalog_errors_total", "counter", `sluice_catalog_errors_total{operation="table"} 1`},
 		{"sluice_catalog_last_success_timestamp_seconds", "gauge", `sluice_catalog_last_success_timestamp_seconds 1.7000000005e+09`},
+		{"sluice_intake_requests_total", "counter", `sluice_intake_requests_total{code="OK",operation="PutRecord"} 1`},
+		{"sluice_intake_records_total", "counter", `
+			sluice_intake_records_total{outcome="acknowledged"} 3
+			sluice_intake_records_total{outcome="failed"} 1`},
+		{"sluice_intake_bytes_total", "counter", `sluice_intake_bytes_total 300`},
+		{"sluice_intake_in_flight", "gauge", `sluice_intake_in_flight 2`},
 		{"sluice_commit_duration_seconds", "histogram", `
 			sluice_commit_duration_seconds_bucket{le="0.05"} 0
 			sluice_commit_duration_seconds_bucket{le="0.1"} 0

@@ -3,6 +3,7 @@ package service
 import (
 	"github.com/sluice-etl/sluice/anomaly"
 	"github.com/sluice-etl/sluice/internal/config"
+	"github.com/sluice-etl/sluice/internal/intake"
 	"github.com/sluice-etl/sluice/sink"
 	"github.com/sluice-etl/sluice/sink/catalog"
 	"github.com/sluice-etl/sluice/transform"
@@ -16,6 +17,7 @@ type plan struct {
 	schema              *transform.Schema // nil: it is to be found
 	table               *catalog.Layout   // nil: there is no table in the catalog
 	enrich              *enrich.Plan
+	keys                *intake.Keys      // nil: no records are taken in
 }
 
 // Check finds what config.Load cannot know: faults in what the stages have to understand.
@@ -41,6 +43,15 @@ func interpret(cfg *config.Config) (p plan, faults config.Faults) {
 	steps, stepFaults := enrichment(cfg, schema)
 	p.enrich = steps
 	faults = append(faults, stepFaults...)
+	switch {
+	case cfg.IntakeAddr == off:
+	case cfg.IntakeKeysFile == "":
+		faults = append(faults, cfg.Fault("INTAKE_KEYS_FILE", "nobody could put records at SLUICE_INTAKE_ADDR; name a file of access keys: a line for each, with its id and its secret"))
+	default:
+		if p.keys, err = intake.OpenKeys(cfg.IntakeKeysFile); err != nil {
+			faults = append(faults, cfg.Fault("INTAKE_KEYS_FILE", err.Error()))
+		}
+	}
 	for _, d := range cfg.Detectors {
 		settings := anomaly.Settings{
 			Name: d.Name, Kind: d.Kind, Key: d.Key, Window: d.Window, Threshold: d.Threshold, MinCount: d.MinCount,

@@ -9,11 +9,12 @@ import (
 	"github.com/sluice-etl/sluice/transform"
 )
 
-// Values of settings that the stages do not know.
+// Values of settings that mean something here.
 const (
 	detect  = "detect" // SLUICE_SCHEMA
 	auto    = "auto"   // SLUICE_APACHE_LOG_FORMAT
 	allText = "string" // SLUICE_APACHE_TYPES
+	off     = "off"    // SLUICE_INTAKE_ADDR
 )
 
 // schema is what the configuration says of the columns: nil, where they are to be found in the first records.

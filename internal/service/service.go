@@ -8,8 +8,11 @@ import (
 	"log/slog"
 	"runtime/debug"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/sluice-etl/sluice/consumer"
 	"github.com/sluice-etl/sluice/internal/config"
+	"github.com/sluice-etl/sluice/internal/intake"
 	"github.com/sluice-etl/sluice/internal/ops"
 	"github.com/sluice-etl/sluice/internal/pipeline"
 	"github.com/sluice-etl/sluice/sink"
@@ -85,6 +88,10 @@ func (s *Service) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	records, err := s.intake(clients)
+	if err != nil {
+		return err
+	}
 	c := consumer.New(consumer.Config{
 		Stream: s.cfg.StreamName(), StreamARN: s.cfg.StreamARN(), App: s.cfg.App, Table: s.cfg.LeaseTable,
 		CreateTable: s.cfg.CreateTable, Worker: s.cfg.WorkerID, MaxLeases: s.cfg.MaxLeases, Failover: s.cfg.FailoverTime,
@@ -107,7 +114,32 @@ func (s *Service) Run(ctx context.Context) error {
 	stopping := context.AfterFunc(ctx, s.health.Stopping)
 	defer stopping()
 	// The last two seconds of 20 are for what comes after: the worker's item, the catalog, the servers, and the process's own end.
-	return c.Run(ctx, s.cfg.ShutdownTimeout-s.cfg.ShutdownTimeout/10)
+	grace := s.cfg.ShutdownTimeout - s.cfg.ShutdownTimeout/10
+	both, ctx := errgroup.WithContext(ctx)
+	if records != nil {
+		both.Go(func() error { return records.Run(ctx, grace) })
+	}
+	both.Go(func() error { return c.Run(ctx, grace) })
+	return both.Wait()
+}
+
+// intake is the endpoint of Direct PUT, or nil where there is none.
+func (s *Service) intake(clients consumer.Clients) (*intake.Server, error) {
+	if s.plan.keys == nil {
+		return nil, nil
+	}
+	server, err := intake.NewServer(s.cfg.IntakeAddr, intake.Config{
+		Stream: s.cfg.IntakeStream, Region: clients.Kinesis.Options().Region, Keys: s.plan.keys,
+		Putter: &consumer.Direct{Client: clients.Kinesis, Stream: s.cfg.StreamName()},
+		Memory: s.cfg.MemoryLimit / 16,
+		Bucket: s.cfg.Bucket, Prefix: s.cfg.Prefix, ErrorPrefix: s.cfg.ErrorPrefix,
+		Observe: s.Metrics, Log: s.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.log.Info("taking records in", "address", server.Addr(), "as", s.cfg.IntakeStream)
+	return server, nil
 }
 
 // Connect makes the clients of the stream and the lease table, and the store. onError, which may be nil, hears of

@@ -1,0 +1,231 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sluice-etl/sluice/cmd/sluice-local/s3gw"
+	"github.com/sluice-etl/sluice/internal/e2e/check"
+	"github.com/sluice-etl/sluice/internal/e2e/process"
+)
+
+// The clients are Debian's, which know nothing of this project.
+const (
+	awscli  = "/usr/bin/aws"
+	python3 = "/usr/bin/python3"
+)
+
+// Producers of Firehose put 10,000 records at the Direct PUT endpoint, while connections are cut before a request and
+// before its answer, and the service is killed and started again. Each record that was acknowledged is visible once; what
+// is beside that came of a put whose answer was lost, and there are never more copies than puts.
+func TestDirectPut(t *testing.T) {
+	for _, need := range [][]string{{awscli, "--version"}, {python3, "-c", "import boto3"}} {
+		if err := exec.Command(need[0], need[1:]...).Run(); err != nil {
+			t.Skip("Debian's packages awscli and python3-boto3 are installed by .ci/run")
+		}
+	}
+	const byBoto3, byCLI, delivery = 8000, 2000, "clicks"
+	y := newYard(t, 2)
+	keys := filepath.Join(t.TempDir(), "keys")
+	older, newer := [2]string{"OLDKEY", "the-secret-of-the-older-one"}, [2]string{"NEWKEY", "the-secret-of-the-newer-one"} // ids and secrets
+	if err := os.WriteFile(keys, fmt.Appendf(nil, "# two at a time\n%s %s\n%s %s\n", older[0], older[1], newer[0], newer[1]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	at := address(t)
+	settings := []string{"SLUICE_INTAKE_ADDR=" + at, "SLUICE_INTAKE_STREAM=" + delivery, "SLUICE_INTAKE_KEYS_FILE=" + keys}
+	service := y.run(t, "one", settings...)
+
+	// What stands before the endpoint cuts connections, and counts how often each record comes to the service.
+	before := newFront(t, "http://"+at)
+	puts, cuts := map[string]int{}, 0
+	var mu sync.Mutex
+	var requests atomic.Int32
+	half := make(chan struct{})
+	before.answers(func(w http.ResponseWriter, r *http.Request, body []byte) bool {
+		n := requests.Add(1)
+		if n == 40 {
+			close(half)
+		}
+		if n%10 == 5 {
+			panic(http.ErrAbortHandler) // before it comes to the service
+		}
+		records := recordsOf(body)
+		mu.Lock()
+		for _, data := range records {
+			puts[data]++
+		}
+		mu.Unlock()
+		if n%10 != 0 {
+			return false
+		}
+		whole := httptest.NewRecorder()
+		before.pass.ServeHTTP(whole, r)
+		mu.Lock()
+		cuts++
+		mu.Unlock()
+		maps.Copy(w.Header(), whole.Header())
+		w.WriteHeader(whole.Code)
+		_, _ = w.Write(whole.Body.Bytes()[:whole.Body.Len()/2]) // the client may be gone
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	})
+	service.ready(t)
+
+	client := func(key [2]string, command string, args ...string) *exec.Cmd {
+		c := exec.CommandContext(t.Context(), command, args...)
+		c.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + t.TempDir(), "AWS_EC2_METADATA_DISABLED=true",
+			"AWS_DEFAULT_REGION=" + s3gw.Region, "AWS_ACCESS_KEY_ID=" + key[0], "AWS_SECRET_ACCESS_KEY=" + key[1]}
+		return c
+	}
+	cli := func(args ...string) *exec.Cmd {
+		return client(newer, awscli, append([]string{"firehose", "--endpoint-url", before.URL, "--output", "json"}, args...)...)
+	}
+	for _, call := range [][]string{{"list-delivery-streams"}, {"describe-delivery-stream", "--delivery-stream-name", delivery}} {
+		if out, err := cli(call...).CombinedOutput(); err != nil || !bytes.Contains(out, []byte(`"`+delivery+`"`)) {
+			t.Fatalf("%v: %v: %s", call, err, out)
+		}
+	}
+	if out, err := client([2]string{newer[0], older[1]}, awscli, "firehose", "--endpoint-url", before.URL, "list-delivery-streams").CombinedOutput(); err == nil || !bytes.Contains(out, []byte("InvalidSignatureException")) {
+		t.Fatalf("with the secret of another key: %v: %s", err, out)
+	}
+
+	var clients sync.WaitGroup
+	ledger := make(chan [2]string, byBoto3+byCLI) // the id and the data of each acknowledged record
+	clients.Go(func() {
+		boto3 := client(older, python3, "testdata/put.py", before.URL, delivery, fmt.Sprint(byBoto3))
+		var acknowledged, stderr bytes.Buffer
+		boto3.Stdout, boto3.Stderr = &acknowledged, &stderr
+		if err := boto3.Run(); err != nil {
+			t.Errorf("put.py: %v: %s", err, stderr.String())
+			return
+		}
+		for line := range strings.Lines(acknowledged.String()) {
+			id, data, _ := strings.Cut(line, " ")
+			ledger <- [2]string{id, data}
+		}
+	})
+	clients.Go(func() {
+		for first := 0; first < byCLI; first += 500 {
+			putByCLI(t, cli, delivery, first, ledger)
+		}
+	})
+	done := make(chan struct{})
+	go func() { clients.Wait(); close(done) }()
+	select {
+	case <-half:
+	case <-done:
+		t.Fatalf("the clients have ended after %d requests", requests.Load())
+	}
+	service.Kill()
+	service = y.run(t, "two", settings...)
+	<-done
+	close(ledger)
+	if t.Failed() {
+		return
+	}
+	for entry := range ledger {
+		shard, seq, _ := strings.Cut(entry[0], ":")
+		if err := y.ledger.Add(check.NewEntry(shard, seq, 0, "", []byte(entry[1]))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	contents, err := y.Contents(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, time.Minute, "all that the stream holds is visible", []*process.Process{service.Process}, func() bool { return y.count(t) >= len(contents) })
+	report := y.stop(t, service)
+	copies := map[string]int{}
+	for _, r := range contents {
+		if copies[string(r.Data)]++; copies[string(r.Data)] > puts[string(r.Data)] {
+			t.Errorf("there are more copies of %s than puts, which are %d", r.Data, puts[string(r.Data)])
+		}
+	}
+	t.Logf("%d records are acknowledged; %d more copies are in the stream, of puts whose answer was lost; %d requests, %d answers cut",
+		report.Acknowledged, report.Unacknowledged, requests.Load(), cuts)
+	if report.Acknowledged != byBoto3+byCLI || len(copies) != byBoto3+byCLI || report.Rejects != 0 {
+		t.Errorf("%+v, %d different records; want %d", report, len(copies), byBoto3+byCLI)
+	}
+	if cuts < 5 {
+		t.Errorf("only %d answers were cut", cuts)
+	}
+}
+
+// putByCLI puts 500 records with the AWS CLI, those again that are not acknowledged.
+func putByCLI(t *testing.T, cli func(...string) *exec.Cmd, delivery string, first int, ledger chan<- [2]string) {
+	type record struct{ Data []byte }
+	var records []record
+	for n := first; n < first+500; n++ {
+		records = append(records, record{fmt.Appendf(nil, "{\"id\":\"cli-%d\",\"n\":%d}\n", n, n)})
+	}
+	for len(records) > 0 {
+		input, err := json.Marshal(map[string]any{"DeliveryStreamName": delivery, "Records": records})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		file := filepath.Join(t.TempDir(), "input.json")
+		if err := os.WriteFile(file, input, 0o600); err != nil {
+			t.Error(err)
+			return
+		}
+		command := cli("put-record-batch", "--cli-input-json", "file://"+file)
+		var stderr bytes.Buffer
+		command.Stderr = &stderr
+		out, err := command.Output()
+		if t.Context().Err() != nil {
+			return
+		}
+		if err != nil { // its own attempts were not enough
+			t.Logf("the CLI is run again: %v: %s", err, strings.TrimSpace(stderr.String()))
+			continue
+		}
+		var answer struct {
+			RequestResponses []struct{ RecordId string }
+		}
+		if err := json.Unmarshal(out, &answer); err != nil || len(answer.RequestResponses) != len(records) {
+			t.Errorf("the CLI prints %s: %v", out, err)
+			return
+		}
+		var failed []record
+		for i, r := range answer.RequestResponses {
+			if r.RecordId == "" {
+				failed = append(failed, records[i])
+			} else {
+				ledger <- [2]string{r.RecordId, string(records[i].Data)}
+			}
+		}
+		records = failed
+	}
+}
+
+// recordsOf are the data of the records in a request.
+func recordsOf(body []byte) (all []string) {
+	type record struct{ Data []byte }
+	var input struct {
+		Record  *record
+		Records []record
+	}
+	if err := json.Unmarshal(body, &input); err != nil {
+		return nil
+	}
+	if input.Record != nil {
+		all = append(all, string(input.Record.Data))
+	}
+	for _, r := range input.Records {
+		all = append(all, string(r.Data))
+	}
+	return all
+}

@@ -1,0 +1,51 @@
+package service
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sluice-etl/sluice/internal/config"
+)
+
+// Records are not taken in from nobody, and a file of keys that is wrong is a fault of the configuration.
+func TestIntakeKeys(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"good": "FIRST a-secret-of-sixteen\n", "bad": "FIRST\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, tt := range map[string]struct {
+		env   string
+		fault string
+		keys  bool
+	}{
+		"off":           {},
+		"good":          {env: "INTAKE_ADDR=:0 INTAKE_KEYS_FILE=" + filepath.Join(dir, "good"), keys: true},
+		"no file named": {env: "INTAKE_ADDR=:0", fault: "name a file"},
+		"no such file":  {env: "INTAKE_ADDR=:0 INTAKE_KEYS_FILE=" + filepath.Join(dir, "none"), fault: "no such file"},
+		"a bad file":    {env: "INTAKE_ADDR=:0 INTAKE_KEYS_FILE=" + filepath.Join(dir, "bad"), fault: "line 1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			environ := []string{"SLUICE_STREAM=s", "SLUICE_BUCKET=bucket"}
+			for _, setting := range strings.Fields(tt.env) {
+				environ = append(environ, "SLUICE_"+setting)
+			}
+			cfg, err := config.Load(nil, environ, os.ReadFile)
+			if err != nil {
+				t.Fatal(err)
+			}
+			plan, faults := interpret(cfg)
+			switch {
+			case tt.fault == "":
+				if len(faults) > 0 || (plan.keys != nil) != tt.keys {
+					t.Errorf("keys %v, faults %v", plan.keys, faults)
+				}
+			case len(faults) != 1 || faults[0].Key != "SLUICE_INTAKE_KEYS_FILE" || !strings.Contains(faults[0].Message, tt.fault):
+				t.Errorf("faults %v", faults)
+			}
+		})
+	}
+}
