@@ -55,6 +55,7 @@ var commands = []struct {
 	{"run", "the service; the default", runService},
 	{"validate", "check the whole configuration, with --online also the stream, the table, the bucket and the catalog", validate},
 	{"config", "print the effective configuration, and where each value came from", printConfig},
+	{"backfill", "bring local files through the same stages: FILE..., or - for standard input", runBackfill},
 	{"generate", "make records from KDG templates", generate},
 	{"shards", "show the shards: owner, position, lag", shards},
 	{"audit", "hold what was committed against what lies in the bucket", auditBucket},

@@ -52,6 +52,10 @@ func TestUsage(t *testing.T) {
 		"generate --template x":                {2, "say how much"},
 		"generate --template x --count 1 --start soon": {2, "RFC 3339"},
 		"generate --template missing.kdg --count 1":    {1, "missing.kdg"},
+		"backfill --out x":                             {2, "give the files"},
+		"backfill x":                                   {2, "SLUICE_BUCKET"},
+		"backfill --bucket lake x":                     {2, "SLUICE_STREAM is missing"},
+		"backfill --out x missing.log":                 {1, "missing.log"},
 	} {
 		status, _, stderr := sluice(t, nil, strings.Fields(args)...)
 		if status != want.status {

@@ -3,6 +3,7 @@ package service
 import (
 	"github.com/sluice-etl/sluice/anomaly"
 	"github.com/sluice-etl/sluice/internal/config"
+	"github.com/sluice-etl/sluice/internal/pipeline"
 	"github.com/sluice-etl/sluice/sink"
 	"github.com/sluice-etl/sluice/sink/catalog"
 	"github.com/sluice-etl/sluice/transform"
@@ -47,4 +48,15 @@ func interpret(cfg *config.Config) (p plan, faults config.Faults) {
 		p.detectors = append(p.detectors, settings)
 	}
 	return p, faults
+}
+
+// stages is the configuration of a pipeline, but for its memory, and for whom it tells.
+func (p plan) stages(cfg *config.Config, createdBy string) pipeline.Config {
+	return pipeline.Config{
+		Prefix: p.prefix, ErrorPrefix: p.errorPrefix, Timezone: cfg.Timezone,
+		Schema:      p.schema,
+		NewDetector: func(reserved ...string) pipeline.Detector { return newDetector(cfg, reserved...) },
+		Output:      cfg.Output, Compression: cfg.Compression, CreatedBy: createdBy, Detectors: p.detectors,
+		FlushBytes: cfg.FlushBytes, FlushInterval: cfg.FlushInterval,
+	}
 }
