@@ -18,17 +18,17 @@ import (
 	"github.com/sluice-etl/sluice/internal/service"
 )
 
-// templates is a flag that may be given more than once.
-type templates []string
+// repeated is a flag that may be given more than once.
+type repeated []string
 
-func (t *templates) String() string     { return strings.Join(*t, ",") }
-func (t *templates) Set(s string) error { *t = append(*t, s); return nil }
+func (r *repeated) String() string     { return strings.Join(*r, ",") }
+func (r *repeated) Set(s string) error { *r = append(*r, s); return nil }
 
 // generate makes records of KDG templates. To a file they are written as fast as they can be made, to a stream at
 // their rate.
 func generate(ctx context.Context, c command) error {
 	own := flags("generate")
-	var named templates
+	var named repeated
 	own.Var(&named, "template", "`FILE[@RATE]` of a KDG template, and how many records a second it gives; may be repeated")
 	count := own.Int("count", 0, "number of records; 0: no limit")
 	duration := own.Duration("duration", 0, "time that the records cover; 0: no limit")

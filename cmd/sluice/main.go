@@ -57,6 +57,7 @@ var commands = []struct {
 	{"config", "print the effective configuration, and where each value came from", printConfig},
 	{"backfill", "bring local files through the same stages: FILE..., or - for standard input", runBackfill},
 	{"generate", "make records from KDG templates", generate},
+	{"redrive", "send rejected records to the stream again, each at most once", runRedrive},
 	{"shards", "show the shards: owner, position, lag", shards},
 	{"audit", "hold what was committed against what lies in the bucket", auditBucket},
 	{"version", "print the version", version},

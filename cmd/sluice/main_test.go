@@ -52,6 +52,8 @@ func TestUsage(t *testing.T) {
 		"generate --template x":                {2, "say how much"},
 		"generate --template x --count 1 --start soon": {2, "RFC 3339"},
 		"generate --template missing.kdg --count 1":    {1, "missing.kdg"},
+		"redrive --stream s --bucket lake --code x":    {2, "no_match"},
+		"redrive --stream s --bucket lake --from soon": {2, "--from"},
 		"backfill --out x":                             {2, "give the files"},
 		"backfill x":                                   {2, "SLUICE_BUCKET"},
 		"backfill --bucket lake x":                     {2, "SLUICE_STREAM is missing"},

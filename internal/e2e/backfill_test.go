@@ -35,6 +35,7 @@ func TestBackfill(t *testing.T) {
 	dir := t.TempDir()
 	log, out := filepath.Join(dir, "access.log"), filepath.Join(dir, "out")
 	broken := writeLog(t, log, seed(t), lines)
+	var resident int64 // bytes of the last run, at most
 	bring := func() backfilled {
 		command := exec.CommandContext(t.Context(), filepath.Join(binaries, "sluice"), "backfill", "--json", "--out", out, "--format", "apache", log)
 		command.Env = []string{"HOME=" + dir}
@@ -48,14 +49,15 @@ func TestBackfill(t *testing.T) {
 		if err := json.Unmarshal(last(text), &sums); err != nil {
 			t.Fatalf("%v: %s", err, text)
 		}
-		resident := command.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
-		t.Logf("%+v, at most %d MiB resident", sums, resident>>20)
-		if resident > 256<<20 {
-			t.Errorf("%d bytes were resident; want at most 256 MiB", resident)
-		}
+		resident = command.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
 		return sums
 	}
 	sums := bring()
+	// Linux counts what this process had when it made the other: DuckDB, which needs more, comes later.
+	t.Logf("%+v, at most %d MiB resident", sums, resident>>20)
+	if resident > 256<<20 {
+		t.Errorf("%d bytes were resident; want at most 256 MiB", resident)
+	}
 	if sums.Records != lines || sums.Rejects != broken || broken == 0 || sums.Rows != lines-broken || sums.CPU <= 0 {
 		t.Errorf("of %d lines, %d of them broken, came %+v", lines, broken, sums)
 	}
