@@ -114,7 +114,7 @@ func (s *standIns) feed(ctx context.Context, o options) error {
 	}
 	now := time.Now()
 	f := feed.Feed{
-		Records:  kdg.NewStream([]kdg.Source{{Template: normal, Rate: 100 * o.rate}, {Template: abnormal, Rate: o.rate}}, o.seed, now),
+		Records:  kdg.NewStream([]kdg.Source{{Template: normal, Rate: kdg.Rate{Mean: 100 * o.rate}}, {Template: abnormal, Rate: kdg.Rate{Mean: o.rate}}}, o.seed, now),
 		Producer: &consumer.Producer{Client: s.aws.Kinesis, Stream: stream},
 		Key:      feed.RandomKey(o.seed),
 		Duration: o.duration,
