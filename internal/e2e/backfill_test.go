@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"github.com/sluice-etl/sluice/internal/e2e/check"
+	"github.com/sluice-etl/sluice/internal/e2e/process"
+	"github.com/sluice-etl/sluice/internal/e2e/world"
 )
 
 // backfilled is the last line of `sluice backfill --json`.
@@ -92,6 +95,50 @@ func TestBackfill(t *testing.T) {
 	}
 	if after := query(t, db, figures+rows); after[0] != got[0] {
 		t.Errorf("the second time changed the rows: %s", after[0])
+	}
+}
+
+// TestBackfillIntoTheBucket brings a file beside the rows of a stream, whose columns it must have, and audits what is there then.
+func TestBackfillIntoTheBucket(t *testing.T) {
+	t.Parallel()
+	const lines = 1000
+	y := newYard(t, 1)
+	running := y.run(t, "service")
+	put(t, y.producer, []world.Record{recordOf("1", `{"n":1,"old":true}`)})
+	eventually(t, time.Minute, "the row of the stream is visible", []*process.Process{running.Process}, func() bool { return y.count(t) == 1 })
+	terminate(t, running.Process)
+
+	var text bytes.Buffer
+	zip := gzip.NewWriter(&text)
+	for n := range lines {
+		fmt.Fprintf(zip, "{\"n\":%d,\"old\":false}\n", n)
+	}
+	if err := zip.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "old.json.gz")
+	if err := os.WriteFile(file, text.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	db, err := check.OpenDuckDB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for before := range 2 {
+		p := start(t, "backfill", "sluice", environment(y.World), "backfill", "--json", file)
+		wait(t, p, time.Minute)
+		var sums backfilled
+		if err := json.Unmarshal(p.LastLine(), &sums); err != nil || sums.Before != before || sums.Inputs != 1 {
+			t.Errorf("after %d times: %+v, %v", before, sums, err)
+		}
+		got := query(t, db, fmt.Sprintf(`SELECT concat_ws(' ', count(*), sum(n), count(*) FILTER (old), count(DISTINCT ingest_shard)) FROM read_parquet('%s/data/*/*.parquet')`, y.Bucket))
+		if want := fmt.Sprintf("%d %d 1 2", lines+1, lines*(lines-1)/2+1); got[0] != want {
+			t.Errorf("rows, their sum, those of the stream, and shards: %s; want %s", got[0], want)
+		}
+	}
+	if differences, _ := audit(t, y.World, 0); len(differences) > 0 {
+		t.Errorf("the audit tells of %v", differences)
 	}
 }
 
