@@ -52,7 +52,7 @@ func TestTransactions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sources = append(sources, kdg.Source{Template: template, Rate: s.rate})
+		sources = append(sources, kdg.Source{Template: template, Rate: kdg.Rate{Mean: s.rate}})
 	}
 	for _, shards := range []int{1, 2} {
 		for seed := range uint64(10) {

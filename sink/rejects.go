@@ -3,7 +3,9 @@ package sink
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -81,4 +83,32 @@ func (r *Rejects) Reset() {
 	r.out.Reset()
 	r.zip.Reset(&r.out)
 	r.n, r.err = 0, nil
+}
+
+// ErrNoRejects tells that something is no file of rejects.
+var ErrNoRejects = errors.New("no file of rejects")
+
+// ReadRejects calls each for every reject of a file that Bytes gave, with its line, counted from 0. What each is given is
+// valid until it returns. The error is ErrNoRejects for anything else than such a file, else that of each, which ends it.
+func ReadRejects(file []byte, each func(line int, j Reject) error) error {
+	zip, err := gzip.NewReader(bytes.NewReader(file))
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNoRejects, err)
+	}
+	lines := json.NewDecoder(zip)
+	for line := 0; ; line++ {
+		var r rejectLine
+		if err := lines.Decode(&r); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("%w: line %d: %w", ErrNoRejects, line+1, err)
+		}
+		if r.Code == "" {
+			return fmt.Errorf("%w: line %d has no errorCode", ErrNoRejects, line+1)
+		}
+		j := Reject{time.UnixMilli(r.Arrival).UTC(), r.Code, r.Message, r.Raw, r.Shard, r.Sequence, r.Sub}
+		if err := each(line, j); err != nil {
+			return err
+		}
+	}
 }

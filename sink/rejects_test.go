@@ -3,6 +3,7 @@ package sink
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"testing"
 	"time"
@@ -40,6 +41,22 @@ func TestRejects(t *testing.T) {
 	}
 	if n := bytes.Count(text, []byte("\n")); n != 2 {
 		t.Errorf("%d lines; want 2", n)
+	}
+	var back []Reject
+	if err := ReadRejects(body, func(line int, j Reject) error {
+		if line != len(back) {
+			t.Errorf("line %d after %d", line, len(back))
+		}
+		back = append(back, j)
+		return nil
+	}); err != nil || len(back) != 2 || back[0].Code != "invalid_json" || back[0].Arrival.UnixMilli() != 1234 || !bytes.Equal(back[0].Raw, raw) ||
+		back[0].Shard != "shardId-000000000001" || back[0].Sequence != "495" || back[0].Sub != 3 || back[1].Code != "empty" {
+		t.Errorf("they come back as %+v, %v", back, err)
+	}
+	for _, bad := range [][]byte{nil, []byte("text"), body[:len(body)-10]} {
+		if err := ReadRejects(bad, func(int, Reject) error { return nil }); !errors.Is(err, ErrNoRejects) {
+			t.Errorf("%q gives %v", bad, err)
+		}
 	}
 	first = bytes.Clone(body)
 	r.Reset()

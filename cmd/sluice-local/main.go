@@ -1,7 +1,7 @@
 // Command sluice-local runs the service on one machine that has nothing but Go: with stand-ins for Kinesis, DynamoDB,
-// S3 and Glue in the process, and a generator of the transactions of a well-known lab, one address among which is abnormal. The
-// service is the same as that of the command sluice, with the AWS SDK and the Kinesis Client Library; only the
-// endpoints differ.
+// S3 and Glue in the process, and a generator of the records of a well-known lab (modules.go): of its module 3
+// transactions, one address among which is abnormal. The service is the same as that of the command sluice, with the AWS SDK
+// and the Kinesis Client Library; only the endpoints differ.
 //
 // Everything is kept in one folder. A second run on it goes on where the first one stopped, however that ended.
 package main
@@ -11,8 +11,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/term"
@@ -22,13 +24,10 @@ import (
 	"github.com/sluice-etl/sluice/internal/service"
 )
 
-// The lab's names.
+// The names and the size of what the stand-ins have. The streams are called as the lab calls them.
 const (
-	stream = "TicketTransactionStreamingData"
 	bucket = "sluice-local"
 	shards = 2
-	// The lab's prefix, in UTC.
-	prefix = stream + "/ingest_year=!{timestamp:yyyy}/ingest_month=!{timestamp:MM}/ingest_day=!{timestamp:dd}/ingest_hour=!{timestamp:HH}/"
 )
 
 func main() {
@@ -58,6 +57,7 @@ type options struct {
 	seed     uint64
 	json     bool
 	http     string
+	module   int
 }
 
 func run(ctx context.Context, args []string) error {
@@ -109,50 +109,26 @@ func run(ctx context.Context, args []string) error {
 	return report(stand, cfg, o)
 }
 
+// usage is a fault of the command line.
+func usage(flag, message string) config.Faults {
+	return config.Faults{{Key: flag, Source: "flag", Message: message}}
+}
+
 // drainTime bounds the wait for the last records; with the service's own time to stop it stays below 20 s.
 const drainTime = 8 * time.Second
 
-// parse reads the flags and the settings; those that the lab has are defaults.
-func parse(args []string) (o options, cfg *config.Config, err error) {
-	own := flag.NewFlagSet("sluice-local", flag.ContinueOnError)
-	own.DurationVar(&o.duration, "duration", time.Minute, "time to run; 0 until it is stopped")
-	own.StringVar(&o.dir, "dir", "", "`folder` of everything, to go on in a later run (default: a fresh one)")
-	own.Float64Var(&o.rate, "rate", 1, "multiplies the 101 records a second")
-	own.Uint64Var(&o.seed, "seed", 0, "makes the same transactions every time; 0: others each time")
-	own.BoolVar(&o.json, "json", false, "print the summary as one line of JSON")
-	own.StringVar(&o.http, "http", "", "`address` of the status page (default 127.0.0.1, a free port)")
-	cfg, err = config.Load(args, os.Environ(), os.ReadFile, config.Flags(own), config.Require(),
-		config.Default("STREAM", stream), config.Default("BUCKET", bucket), config.Default("PREFIX", prefix),
-		config.Default("COMPRESSION", "none"), config.Default("FLUSH_INTERVAL", "10s"), config.Default("FAILOVER_TIME", "2s"),
-		config.Default("SHUTDOWN_TIMEOUT", "10s"), config.Default("HTTP_ADDR", "127.0.0.1:0"), config.Default("LOG_LEVEL", "warn"),
-		config.Default("ANOMALY_DETECTORS", "source_rate"),
-		config.Default("ANOMALY_SOURCE_RATE_KIND", "rate"), config.Default("ANOMALY_SOURCE_RATE_KEY", "sourceip"))
-	if errors.Is(err, flag.ErrHelp) {
-		fmt.Print("Usage: sluice-local [FLAGS]\n\n")
-		own.SetOutput(os.Stdout)
-		own.PrintDefaults()
-		fmt.Print("\nSettings of the service:\n\n", config.Usage())
+// parse reads the flags and the settings; those that the lab's module has are defaults. Which module that is, is known only
+// when they are read once.
+func parse(args []string) (options, *config.Config, error) {
+	o, cfg, err := parseAs(args, lab)
+	if o.module != lab && !errors.Is(err, flag.ErrHelp) {
+		if _, ok := modules[o.module]; !ok {
+			return o, nil, usage("--module", fmt.Sprintf("there is no module %d; there are %v", o.module, slices.Sorted(maps.Keys(modules))))
+		}
+		o, cfg, err = parseAs(args, o.module)
+	}
+	if err != nil {
 		return o, nil, err
-	}
-	var faults config.Faults
-	if err != nil && !errors.As(err, &faults) {
-		return o, nil, err
-	}
-	usage := func(key, message string) { faults = append(faults, config.Fault{Key: key, Message: message}) }
-	if o.duration < 0 {
-		usage("--duration", "it cannot be negative")
-	}
-	if !(o.rate > 0 && o.rate <= 1e4) {
-		usage("--rate", "it must be above 0, and at most 10000")
-	}
-	if len(cfg.Args) > 0 {
-		usage(cfg.Args[0], "it is not expected here; settings are given as --name VALUE")
-	}
-	if cfg.Stream != stream || cfg.Bucket != bucket {
-		usage("SLUICE_STREAM, SLUICE_BUCKET", "the stand-ins have one stream and one bucket, "+stream+" and "+bucket)
-	}
-	if len(faults) > 0 {
-		return o, nil, append(faults, service.Check(cfg)...)
 	}
 	if o.http != "" {
 		cfg.HTTPAddr = o.http
@@ -166,4 +142,50 @@ func parse(args []string) (o options, cfg *config.Config, err error) {
 		o.dir, err = filepath.Abs(o.dir)
 	}
 	return o, cfg, err
+}
+
+func parseAs(args []string, number int) (o options, cfg *config.Config, err error) {
+	m := modules[number]
+	own := flag.NewFlagSet("sluice-local", flag.ContinueOnError)
+	own.DurationVar(&o.duration, "duration", time.Minute, "time to run; 0 until it is stopped")
+	own.StringVar(&o.dir, "dir", "", "`folder` of everything, to go on in a later run (default: a fresh one)")
+	own.Float64Var(&o.rate, "rate", 1, "multiplies the records a second, of which there are about a hundred")
+	own.Uint64Var(&o.seed, "seed", 0, "makes the same records every time; 0: others each time")
+	own.BoolVar(&o.json, "json", false, "print the summary as one line of JSON")
+	own.StringVar(&o.http, "http", "", "`address` of the status page (default 127.0.0.1, a free port)")
+	own.IntVar(&o.module, "module", lab, "`number` of the lab's module")
+	defaults := []config.Option{config.Flags(own), config.Require(),
+		config.Default("STREAM", m.stream), config.Default("BUCKET", bucket), config.Default("FLUSH_INTERVAL", "10s"), config.Default("FAILOVER_TIME", "2s"),
+		config.Default("SHUTDOWN_TIMEOUT", "10s"), config.Default("HTTP_ADDR", "127.0.0.1:0"), config.Default("LOG_LEVEL", "warn")}
+	for name, value := range m.settings {
+		defaults = append(defaults, config.Default(name, value))
+	}
+	cfg, err = config.Load(args, os.Environ(), os.ReadFile, defaults...)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Print("Usage: sluice-local [FLAGS]\n\n")
+		own.SetOutput(os.Stdout)
+		own.PrintDefaults()
+		fmt.Print("\nThe lab's modules:\n\n", moduleList(), "\nSettings of the service:\n\n", config.Usage())
+		return o, nil, err
+	}
+	var faults config.Faults
+	if err != nil && !errors.As(err, &faults) {
+		return o, nil, err
+	}
+	if o.duration < 0 {
+		faults = append(faults, usage("--duration", "it cannot be negative")...)
+	}
+	if !(o.rate > 0 && o.rate <= 1e4) {
+		faults = append(faults, usage("--rate", "it must be above 0, and at most 10000")...)
+	}
+	if len(cfg.Args) > 0 {
+		faults = append(faults, usage(cfg.Args[0], "it is not expected here; settings are given as --name VALUE")...)
+	}
+	if cfg.Stream != m.stream || cfg.Bucket != bucket {
+		faults = append(faults, config.Fault{Key: "SLUICE_STREAM, SLUICE_BUCKET", Message: "the stand-ins have one stream and one bucket, " + m.stream + " and " + bucket})
+	}
+	if len(faults) > 0 {
+		return o, nil, append(faults, service.Check(cfg)...)
+	}
+	return o, cfg, nil
 }

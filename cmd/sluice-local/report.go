@@ -15,11 +15,11 @@ import (
 
 // report tells what lies in the bucket, read from the files themselves.
 func report(s *standIns, cfg *config.Config, o options) error {
-	r, err := readResults(s.bucket, cfg.Detectors)
+	r, err := readResults(s.bucket, cfg, o.module)
 	if err != nil {
 		return fmt.Errorf("read the results: %w", err)
 	}
-	states, err := s.aws.Report(context.Background(), stream, cfg.LeaseTable)
+	states, err := s.aws.Report(context.Background(), cfg.Stream, cfg.LeaseTable)
 	if err != nil {
 		return fmt.Errorf("read the lease table: %w", err)
 	}
@@ -51,33 +51,25 @@ func (r *results) print(w io.Writer) {
 	if r.Rows == 0 {
 		return
 	}
-	if len(r.Top) == 0 {
-		fmt.Fprintln(w, "No record was flagged.")
-	} else {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	switch {
+	case len(r.Top) > 0:
 		fmt.Fprintf(w, "%d rows are flagged. The abnormal keys:\n\n", r.Anomalies)
-		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "  KEY\tFLAGGED ROWS\tHIGHEST SCORE\tDETECTOR")
 		for _, a := range r.Top {
 			fmt.Fprintf(table, "  %s\t%d\t%.6f\t%s\n", a.Key, a.Count, a.MaxScore, a.Detector)
 		}
 		table.Flush()
+		fmt.Fprintln(w)
+	case len(r.detectors) > 0:
+		fmt.Fprintln(w, "No record was flagged.")
+		fmt.Fprintln(w)
 	}
-	files := filepath.Join(r.DataDir, "*", "*", "*", "*", "*.parquet")
-	fmt.Fprintf(w, `
-The lab's two queries, as DuckDB runs them. Which address comes how often in the newest hour?
-
-  WITH transactions AS (
-    SELECT * FROM read_parquet('%[1]s',
-      hive_partitioning = true, hive_types_autocast = false))
-  SELECT sourceip, count(*) AS transactions FROM transactions
-  WHERE (ingest_year, ingest_month, ingest_day, ingest_hour) =
-    (SELECT max((ingest_year, ingest_month, ingest_day, ingest_hour)) FROM transactions)
-  GROUP BY sourceip ORDER BY transactions DESC LIMIT 10;
-
-What did the abnormal one do?
-
-  SELECT * FROM read_parquet('%[1]s',
-    hive_partitioning = true, hive_types_autocast = false)
-  WHERE sourceip = '221.233.116.256' ORDER BY ingest_time;
-`, files)
+	fmt.Fprintf(w, "What the lab asks: %s\n\n", r.question.text)
+	fmt.Fprintf(table, "  %s\tROWS\n", strings.ToUpper(r.question.column))
+	for _, a := range r.Answer {
+		fmt.Fprintf(table, "  %s\t%d\n", a.Value, a.Rows)
+	}
+	table.Flush()
+	fmt.Fprintf(w, "\nThe same for DuckDB:\n\n  "+r.question.query+"\n", filepath.Join(r.DataDir, "**", "*.*"))
 }

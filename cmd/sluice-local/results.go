@@ -3,16 +3,20 @@ package main
 import (
 	"bufio"
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/sluice-etl/sluice/internal/config"
@@ -29,6 +33,20 @@ type results struct {
 	Bytes     int64      `json:"bytes"`
 	DataDir   string     `json:"data_dir"`
 	Top       []abnormal `json:"top_anomalies"`
+	Module    int        `json:"module"`
+	Answer    []answer   `json:"answer"` // to the module's question
+
+	question  question
+	pattern   *regexp.Regexp // of the question; nil: the rows have columns
+	detectors []config.Detector
+	keys      map[[2]string]*abnormal // by detector and key
+	counts    map[string]int          // of the question
+}
+
+// answer is a value, and in how many rows it is.
+type answer struct {
+	Value string `json:"value"`
+	Rows  int    `json:"rows"`
 }
 
 // abnormal is a key that a detector flagged.
@@ -39,25 +57,58 @@ type abnormal struct {
 	MaxScore float64 `json:"max_score"`
 }
 
-// topKeys is how many keys the summary names.
+// topKeys is how many abnormal keys, and how many values of the answer, the summary names.
 const topKeys = 10
 
-// readResults reads the files of the bucket.
-func readResults(bucket string, detectors []config.Detector) (*results, error) {
-	r := &results{DataDir: filepath.Join(bucket, stream), Top: []abnormal{}}
-	keys := map[[2]string]*abnormal{}
-	err := filepath.WalkDir(bucket, func(path string, entry fs.DirEntry, err error) error {
+// readResults reads the files of the bucket, a folder.
+func readResults(bucket string, cfg *config.Config, number int) (*results, error) {
+	m := modules[number]
+	folder := func(prefix string) string { // that all keys with the prefix lie in
+		static, _, _ := strings.Cut(prefix, "!{")
+		return static[:strings.LastIndexByte(static, '/')+1]
+	}
+	data, rejects := folder(cfg.Prefix), folder(cfg.ErrorPrefix)
+	r := &results{
+		DataDir: filepath.Join(bucket, filepath.FromSlash(data)), Top: []abnormal{}, Module: number, Answer: []answer{},
+		question: m.question, detectors: cfg.Detectors, keys: map[[2]string]*abnormal{}, counts: map[string]int{},
+	}
+	if m.question.pattern != "" {
+		r.pattern = regexp.MustCompile(m.question.pattern)
+	}
+	if err := r.walk(bucket, data, rejects); err != nil {
+		return nil, err
+	}
+	for _, a := range r.keys {
+		r.Top = append(r.Top, *a)
+	}
+	slices.SortFunc(r.Top, func(a, b abnormal) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(b.MaxScore, a.MaxScore), cmp.Compare(a.Detector, b.Detector), cmp.Compare(a.Key, b.Key))
+	})
+	r.Top = r.Top[:min(len(r.Top), topKeys)]
+	for value, n := range r.counts {
+		r.Answer = append(r.Answer, answer{value, n})
+	}
+	slices.SortFunc(r.Answer, func(a, b answer) int { return cmp.Or(cmp.Compare(b.Rows, a.Rows), cmp.Compare(a.Value, b.Value)) })
+	r.Answer = r.Answer[:min(len(r.Answer), topKeys)]
+	return r, nil
+}
+
+// walk reads the files of the two folders; one may lie in the other, and then the longer name counts.
+func (r *results) walk(bucket, data, rejects string) error {
+	return filepath.WalkDir(bucket, func(path string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) && path == bucket {
 			return nil
 		}
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		read := r.readRejects
-		switch {
-		case strings.HasSuffix(path, ".parquet"):
-			read = func(file *os.File) error { return r.readRows(file, detectors, keys) }
-		case !strings.HasSuffix(path, ".json.gz"):
+		relative, err := filepath.Rel(bucket, path)
+		if err != nil {
+			return err
+		}
+		key := filepath.ToSlash(relative)
+		isReject := strings.HasPrefix(key, rejects) && (len(rejects) > len(data) || !strings.HasPrefix(key, data))
+		if !isReject && !strings.HasPrefix(key, data) {
 			return nil
 		}
 		file, err := os.Open(path)
@@ -71,100 +122,124 @@ func readResults(bucket string, detectors []config.Detector) (*results, error) {
 		}
 		r.Files++
 		r.Bytes += info.Size()
-		if err := read(file); err != nil {
+		if err := r.read(file, info.Size(), isReject); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 		return nil
 	})
-	for _, a := range keys {
-		r.Top = append(r.Top, *a)
-	}
-	slices.SortFunc(r.Top, func(a, b abnormal) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(b.MaxScore, a.MaxScore), cmp.Compare(a.Detector, b.Detector), cmp.Compare(a.Key, b.Key))
-	})
-	r.Top = r.Top[:min(len(r.Top), topKeys)]
-	return r, err
 }
 
-// readRejects counts the lines of a file of rejects. A record of the generator is one line, so each is a record, too.
-func (r *results) readRejects(file *os.File) error {
-	lines, err := gzip.NewReader(bufio.NewReader(file))
+// read reads a file, whose name tells what it is.
+func (r *results) read(file *os.File, size int64, isReject bool) error {
+	name := file.Name()
+	if strings.HasSuffix(name, ".parquet") {
+		return r.readParquet(file, size)
+	}
+	var in io.Reader = bufio.NewReader(file)
+	var err error
+	switch filepath.Ext(name) {
+	case ".gz":
+		in, err = gzip.NewReader(in)
+	case ".zst":
+		in, err = zstd.NewReader(in)
+	}
 	if err != nil {
 		return err
 	}
-	text, err := io.ReadAll(lines)
-	n := strings.Count(string(text), "\n")
-	r.Rejected += n
-	r.Records += n
-	return err
-}
-
-// readRows counts the rows of a Parquet file, the Kinesis records they are of, and the keys of those that are flagged.
-func (r *results) readRows(file *os.File, detectors []config.Detector, keys map[[2]string]*abnormal) error {
-	info, err := file.Stat()
-	if err != nil {
-		return err
-	}
-	parquetFile, err := parquet.OpenFile(file, info.Size())
-	if err != nil {
-		return err
-	}
-	for _, group := range parquetFile.RowGroups() {
-		read := func(column string) ([]parquet.Value, error) { return readColumn(parquetFile.Schema(), group, column) }
-		sequence, err := read("ingest_seq")
-		if err != nil {
-			return err
-		}
-		r.Rows += len(sequence)
-		for i := range sequence { // the rows of a record follow each other
-			if i == 0 || !parquet.Equal(sequence[i], sequence[i-1]) {
-				r.Records++
+	lines := bufio.NewReader(in)
+	last := ""
+	for {
+		line, err := lines.ReadBytes('\n')
+		if len(line) == 0 || err != nil {
+			if errors.Is(err, io.EOF) && len(line) == 0 {
+				return nil
 			}
+			return fmt.Errorf("a line without an end: %w", err)
 		}
-		flags, err := read("anomaly")
-		if err != nil {
-			return err
+		line = line[:len(line)-1]
+		switch {
+		case isReject: // a record of the generator is one line, so each is a record, too
+			r.Rejected++
+			r.Records++
+		case strings.Contains(filepath.Base(name), ".json"):
+			var fields map[string]any
+			if err := json.Unmarshal(line, &fields); err != nil {
+				return err
+			}
+			last = r.row(last, func(column string) string { return fmt.Sprint(fields[column]) })
+		default:
+			var groups []string
+			if r.pattern != nil {
+				groups = r.pattern.FindStringSubmatch(string(line))
+			}
+			r.row("", func(column string) string {
+				if i := slices.Index(r.pattern.SubexpNames(), column); groups != nil && i > 0 {
+					return groups[i]
+				}
+				return ""
+			})
 		}
-		if !slices.ContainsFunc(flags, parquet.Value.Boolean) {
+	}
+}
+
+// row counts a row, of which get gives the values as texts, and returns the sequence number of its record. Rows of a record
+// follow each other: last is that of the row before.
+func (r *results) row(last string, get func(column string) string) string {
+	r.Rows++
+	sequence := get("ingest_seq")
+	if sequence != last || sequence == "" {
+		r.Records++
+	}
+	if r.question.where == "" || get(r.question.where) == r.question.value {
+		r.counts[get(r.question.column)]++
+	}
+	if get("anomaly") != "true" {
+		return sequence
+	}
+	r.Anomalies++
+	flagged := strings.Split(get("anomaly_detector"), ",")
+	score, _ := strconv.ParseFloat(get("anomaly_score"), 64) // the service writes numbers there
+	for _, d := range r.detectors {
+		if !slices.Contains(flagged, d.Name) {
 			continue
 		}
-		names, err := read("anomaly_detector")
-		if err != nil {
-			return err
+		var key []string
+		for _, column := range d.Key {
+			key = append(key, get(column))
 		}
-		scores, err := read("anomaly_score")
-		if err != nil {
-			return err
+		id := [2]string{d.Name, strings.Join(key, ", ")}
+		if r.keys[id] == nil {
+			r.keys[id] = &abnormal{Detector: id[0], Key: id[1]}
 		}
+		r.keys[id].Count++
+		r.keys[id].MaxScore = max(r.keys[id].MaxScore, score)
+	}
+	return sequence
+}
+
+// readParquet reads a Parquet file.
+func (r *results) readParquet(file *os.File, size int64) error {
+	parquetFile, err := parquet.OpenFile(file, size)
+	if err != nil {
+		return err
+	}
+	names := []string{"ingest_seq", "anomaly", "anomaly_detector", "anomaly_score", r.question.column}
+	if r.question.where != "" {
+		names = append(names, r.question.where)
+	}
+	for _, d := range r.detectors {
+		names = append(names, d.Key...)
+	}
+	last := ""
+	for _, group := range parquetFile.RowGroups() {
 		columns := map[string][]parquet.Value{}
-		for _, d := range detectors {
-			for _, column := range d.Key {
-				if columns[column], err = read(column); err != nil {
-					return err
-				}
+		for _, name := range names {
+			if columns[name], err = readColumn(parquetFile.Schema(), group, name); err != nil {
+				return err
 			}
 		}
-		for row, flag := range flags {
-			if !flag.Boolean() {
-				continue
-			}
-			r.Anomalies++
-			flagged := strings.Split(names[row].String(), ",")
-			for _, d := range detectors {
-				if !slices.Contains(flagged, d.Name) {
-					continue
-				}
-				var key []string
-				for _, column := range d.Key {
-					key = append(key, columns[column][row].String())
-				}
-				id := [2]string{d.Name, strings.Join(key, ", ")}
-				if keys[id] == nil {
-					keys[id] = &abnormal{Detector: id[0], Key: id[1]}
-				}
-				keys[id].Count++
-				keys[id].MaxScore = max(keys[id].MaxScore, scores[row].Double())
-			}
+		for row := range columns["ingest_seq"] {
+			last = r.row(last, func(column string) string { return columns[column][row].String() })
 		}
 	}
 	return nil

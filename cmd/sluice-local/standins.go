@@ -83,7 +83,7 @@ func (s *standIns) start(ctx context.Context, dir string, cfg *config.Config) (e
 		return err
 	}
 	s.aws = consumer.NewClients(sdk)
-	return consumer.CreateStream(ctx, s.aws.Kinesis, stream, shards)
+	return consumer.CreateStream(ctx, s.aws.Kinesis, cfg.Stream, shards)
 }
 
 // close ends the stand-ins, but for S3, which ends with the process: it would wait for the clients' idle connections, and
@@ -102,25 +102,22 @@ func (s *standIns) close() error {
 	return errors.Join(errs...)
 }
 
-// feed puts the lab's transactions into the stream until the time is over or the context ends.
+// feed puts the records of the lab's module into the stream until the time is over or the context ends.
 func (s *standIns) feed(ctx context.Context, o options) error {
-	normal, err := kdg.Parse("transaction-normal.kdg", kdg.TransactionNormal)
-	if err != nil {
-		return err
-	}
-	abnormal, err := kdg.Parse("transaction-abnormal.kdg", kdg.TransactionAbnormal)
-	if err != nil {
-		return err
+	m := modules[o.module]
+	var sources []kdg.Source
+	for _, t := range m.templates {
+		template, err := kdg.Parse(m.stream, t.text)
+		if err != nil {
+			return err
+		}
+		sources = append(sources, kdg.Source{Template: template, Rate: kdg.Rate{Mean: t.rate * o.rate}})
 	}
 	now := time.Now()
-	f := feed.Feed{
-		Records:  kdg.NewStream([]kdg.Source{{Template: normal, Rate: 100 * o.rate}, {Template: abnormal, Rate: o.rate}}, o.seed, now),
-		Producer: &consumer.Producer{Client: s.aws.Kinesis, Stream: stream},
-		Key:      feed.RandomKey(o.seed),
-		Duration: o.duration,
-	}
+	producer := &consumer.Producer{Client: s.aws.Kinesis, Stream: m.stream}
+	f := feed.Feed{Records: kdg.NewStream(sources, o.seed, now), Producer: producer, Key: feed.RandomKey(o.seed), Duration: o.duration}
 	var broken error
-	f.Producer.Acknowledged = func(taken []consumer.Taken) { broken = errors.Join(broken, s.write(taken)) }
+	producer.Acknowledged = func(taken []consumer.Taken) { broken = errors.Join(broken, s.write(taken)) }
 	if err := f.Run(ctx, now); err != nil {
 		return fmt.Errorf("put records into the stream: %w", err)
 	}

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,8 +52,18 @@ func TestUsage(t *testing.T) {
 		"generate":                             {2, "--template is missing"},
 		"generate --count 1 --template x@fast": {2, "a number of records a second"},
 		"generate --template x":                {2, "say how much"},
-		"generate --template x --count 1 --start soon": {2, "RFC 3339"},
-		"generate --template missing.kdg --count 1":    {1, "missing.kdg"},
+		"generate --template x --count 1 --start soon":                     {2, "RFC 3339"},
+		"generate --template missing.kdg --count 1":                        {1, "missing.kdg"},
+		"generate --template main.go --count 1 --inject spike@1s+1s":       {2, "need rates"},
+		"generate --template main.go@1 --duration 1s --inject spike@1s+1s": {2, "after the end"},
+		"generate --template main.go@1 --duration 1s --inject storm@1s+1s": {2, "spike, shift, silence, flood"},
+		"generate --template main.go@1~2/1h --duration 1s":                 {2, "amplitude"},
+		"redrive --stream s --bucket lake --code x":                        {2, "no_match"},
+		"redrive --stream s --bucket lake --from soon":                     {2, "--from"},
+		"backfill --out x":             {2, "give the files"},
+		"backfill x":                   {2, "SLUICE_BUCKET"},
+		"backfill --bucket lake x":     {2, "SLUICE_STREAM is missing"},
+		"backfill --out x missing.log": {1, "missing.log"},
 	} {
 		status, _, stderr := sluice(t, nil, strings.Fields(args)...)
 		if status != want.status {
@@ -123,6 +135,26 @@ func TestGenerate(t *testing.T) {
 	}
 	if second, err := os.ReadFile(file); err != nil || string(second) != first {
 		t.Errorf("the same seed and start give other bytes: %v", err)
+	}
+	labels := filepath.Join(dir, "labels.json")
+	injected := append(args, "--inject", "spike@1s+500ms", "--inject", "silence@2026-01-01T00:00:02Z+1s", "--labels", labels, "--to", file)
+	if status, _, stderr := sluice(t, nil, injected...); status != 0 {
+		t.Fatal(stderr)
+	}
+	if text, err := os.ReadFile(file); err != nil || bytes.Count(text, []byte("\n")) != 10+50+5 {
+		t.Errorf("with a spike and silence there are %d lines, %v; want 65", bytes.Count(text, []byte("\n")), err)
+	}
+	var windows map[string][][2]string
+	text, err := os.ReadFile(labels)
+	if err := errors.Join(err, json.Unmarshal(text, &windows)); err != nil {
+		t.Fatal(err)
+	}
+	want := [][2]string{{"2026-01-01 00:00:01.000000", "2026-01-01 00:00:01.500000"}, {"2026-01-01 00:00:02.000000", "2026-01-01 00:00:03.000000"}}
+	if !slices.Equal(windows["out.json"], want) {
+		t.Errorf("the labels are %s", text)
+	}
+	if _, periodic, stderr := sluice(t, nil, "generate", "--template", template+"@10~10/4s", "--duration", "2s"); strings.Count(periodic, "\n") != 33 { // 20 and 10 x 4 / pi
+		t.Errorf("the first half of a wave has %d lines: %s", strings.Count(periodic, "\n"), stderr)
 	}
 	if err := os.WriteFile(template, []byte("{{random.numbr(3)}}"), 0o644); err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-// Package feed puts generated records into a Kinesis data stream, each when it is due.
+// Package feed puts generated records into a stream, each when it is due.
 package feed
 
 import (
@@ -14,15 +14,22 @@ import (
 	"github.com/sluice-etl/sluice/internal/kdg"
 )
 
-// Feed says what to put where. All fields but the last three are required.
+// Producer puts records into a stream: a *consumer.Producer, or a *consumer.Firehose.
+type Producer interface {
+	// Put puts at most consumer.MaxPutRecords records of at most consumer.MaxPutBytes.
+	Put(ctx context.Context, records []consumer.Outgoing) error
+}
+
+// Feed says what to put where. All fields but the last four are required.
 type Feed struct {
 	Records  *kdg.Stream
-	Producer *consumer.Producer
+	Producer Producer
 	Key      PartitionKey
 
 	Count    int           // of records; 0: no limit
 	Duration time.Duration // for which records are due; 0: no limit
 	Unpaced  bool          // put records as fast as the stream takes them, and not when they are due
+	Newlines bool          // leave each record the newline at its end: for a stream that sets none between records
 }
 
 // tick is how often the records that are due are put: often enough for the lag to stay small, seldom enough for
@@ -68,7 +75,10 @@ func (f *Feed) Run(ctx context.Context, started time.Time) error {
 				return ended(ctx, err)
 			}
 		}
-		batch = append(batch, consumer.Outgoing{PartitionKey: key, Data: bytes.TrimSuffix(record, []byte("\n"))})
+		if !f.Newlines {
+			record = bytes.TrimSuffix(record, []byte("\n"))
+		}
+		batch = append(batch, consumer.Outgoing{PartitionKey: key, Data: record})
 		size += len(record) + len(key)
 	}
 	return ended(ctx, flush())

@@ -34,6 +34,16 @@ var TransactionNormal string
 //go:embed transaction-abnormal.kdg
 var TransactionAbnormal string
 
+// TransactionStrings is the template of an ordinary payment whose amount is a text.
+//
+//go:embed transaction-strings.kdg
+var TransactionStrings string
+
+// AccessLog is the template of a line of an access log, whose request has no protocol.
+//
+//go:embed access-log.kdg
+var AccessLog string
+
 // Template makes records. It does not change after Parse: any number of goroutines may use it, each with its own
 // random generator.
 type Template struct {

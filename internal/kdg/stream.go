@@ -7,70 +7,81 @@ import (
 	"time"
 )
 
-// Source is a template and how many of its records there are per second. At Rate 0 they are for a caller that takes
-// them as fast as it can; their times, which do not matter then, lie 1 ms apart.
+// Source is a template and how many of its records there are.
 type Source struct {
 	Template *Template
-	Rate     float64
+	Rate
 }
 
-const unpaced = 1000
-
-// Stream merges the records of several sources in the order of their times. The same sources, seed and start give
-// the same bytes, and each source its own, whatever the others are. A Stream belongs to one goroutine.
+// Stream merges the records of several sources in the order of their times. The same sources, seed, start and injections
+// give the same bytes, and each source its own, whatever the others are. A Stream belongs to one goroutine.
 type Stream struct {
 	sources []streamSource
 	start   time.Time
 }
 
 type streamSource struct {
-	Source
-	random *rand.Rand
-	made   uint64        // records so far
-	due    time.Duration // of the next one, from the start
+	template *Template
+	index    int // of its Source
+	schedule *schedule
+	key      [32]byte // of the random values,
+	chacha   *rand.ChaCha8
+	random   *rand.Rand
+	repeats  bool          // every record has the same values, but for its time
+	made     uint64        // records so far
+	due      time.Duration // of the next one, from the start
 }
 
-// NewStream begins a stream. The first record of each source is due at start, the next ones at equal distances; where
-// several are due at once, they come in the order of sources. A rate that is no positive number counts as 0.
-func NewStream(sources []Source, seed uint64, start time.Time) *Stream {
+// NewStream begins a stream. The first record of each source is due at start, the next ones as its rate has it; where
+// several are due at once, they come in the order of sources.
+func NewStream(sources []Source, seed uint64, start time.Time, injections ...Injection) *Stream {
 	s := &Stream{start: start.Round(0)} // without the monotonic clock, which says nothing about simulated time
 	for i, source := range sources {
-		if !(source.Rate > 0) || math.IsInf(source.Rate, 1) {
-			source.Rate = unpaced
+		s.add(source, i, seed, uint64(i), newSchedule(source.Rate, injections, s.start))
+	}
+	for n, injection := range injections {
+		if injection.Kind != Flood {
+			continue
 		}
-		var key [32]byte
-		binary.LittleEndian.PutUint64(key[:], seed)
-		binary.LittleEndian.PutUint64(key[8:], uint64(i))
-		s.sources = append(s.sources, streamSource{Source: source, random: rand.New(rand.NewChaCha8(key))})
+		for i, source := range sources {
+			s.add(source, i, seed, uint64(n+1)<<32+uint64(i), newFlood(source.Rate, injection, s.start))
+			s.sources[len(s.sources)-1].repeats = true
+		}
 	}
 	return s
+}
+
+func (s *Stream) add(source Source, index int, seed, number uint64, schedule *schedule) {
+	next := streamSource{template: source.Template, index: index, schedule: schedule}
+	binary.LittleEndian.PutUint64(next.key[:], seed)
+	binary.LittleEndian.PutUint64(next.key[8:], number)
+	next.chacha = rand.NewChaCha8(next.key)
+	next.random = rand.New(next.chacha)
+	next.due = schedule.due(0)
+	s.sources = append(s.sources, next)
 }
 
 // Next appends the next record to dst, and tells the index of its source and when it is due, which is also the time it
 // shows. A stream has no end; without sources it gives nothing, and the source -1.
 func (s *Stream) Next(dst []byte) (rec []byte, source int, at time.Time) {
-	source = -1
+	var next *streamSource
 	for i := range s.sources {
-		if source < 0 || s.sources[i].due < s.sources[source].due {
-			source = i
+		if next == nil || s.sources[i].due < next.due {
+			next = &s.sources[i]
 		}
 	}
-	if source < 0 {
-		return dst, source, s.start
+	if next == nil {
+		return dst, -1, s.start
 	}
-	next := &s.sources[source]
 	at = s.start.Add(next.due)
-	rec = next.Template.Append(dst, next.random, at)
+	if next.repeats {
+		next.chacha.Seed(next.key)
+	}
+	rec = next.template.Append(dst, next.random, at)
 	next.made++
-	next.due = dueAt(next.made, next.Rate)
-	return rec, source, at
+	next.due = next.schedule.due(next.made)
+	return rec, next.index, at
 }
 
-// dueAt multiplies, where adding up distances would drift. Beyond the 292 years of a Duration time stands still.
-func dueAt(n uint64, rate float64) time.Duration {
-	due := float64(n) / rate * float64(time.Second)
-	if due >= math.MaxInt64 {
-		return math.MaxInt64
-	}
-	return time.Duration(due)
-}
+// never is beyond all times: a Duration has 292 years.
+const never = time.Duration(math.MaxInt64)

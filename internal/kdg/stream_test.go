@@ -9,7 +9,7 @@ import (
 
 func TestStreamMergesByTime(t *testing.T) {
 	normal, abnormal := mustParse(t, TransactionNormal), mustParse(t, TransactionAbnormal)
-	s := NewStream([]Source{{normal, 100}, {abnormal, 1}, {mustParse(t, "x"), 0}}, 5, someTime)
+	s := NewStream([]Source{{normal, Rate{Mean: 100}}, {abnormal, Rate{Mean: 1}}, {mustParse(t, "x"), Rate{}}}, 5, someTime)
 	counts := make([]int, 3)
 	previous := someTime
 	for {
@@ -47,18 +47,18 @@ func TestStreamIsDeterministic(t *testing.T) {
 		}
 		return all, ofFirst
 	}
-	first, _ := take(1, Source{normal, 100}, Source{abnormal, 50})
-	again, own := take(1, Source{normal, 100}, Source{abnormal, 50})
+	first, _ := take(1, Source{normal, Rate{Mean: 100}}, Source{abnormal, Rate{Mean: 50}})
+	again, own := take(1, Source{normal, Rate{Mean: 100}}, Source{abnormal, Rate{Mean: 50}})
 	if !bytes.Equal(first, again) {
 		t.Error("the same seed gives other bytes")
 	}
-	if other, _ := take(2, Source{normal, 100}, Source{abnormal, 50}); bytes.Equal(first, other) {
+	if other, _ := take(2, Source{normal, Rate{Mean: 100}}, Source{abnormal, Rate{Mean: 50}}); bytes.Equal(first, other) {
 		t.Error("another seed gives the same bytes")
 	}
-	if alone, _ := take(1, Source{normal, 100}); !bytes.HasPrefix(alone, own) {
+	if alone, _ := take(1, Source{normal, Rate{Mean: 100}}); !bytes.HasPrefix(alone, own) {
 		t.Error("a source's records depend on the other sources")
 	}
-	twins, own := take(1, Source{normal, 100}, Source{normal, 100})
+	twins, own := take(1, Source{normal, Rate{Mean: 100}}, Source{normal, Rate{Mean: 100}})
 	if bytes.Contains(twins[len(twins)/2:], own[:100]) {
 		t.Error("two sources of one template give the same records")
 	}
@@ -70,7 +70,7 @@ func TestStreamOddRates(t *testing.T) {
 		3: time.Second / 3, 1e-300: math.MaxInt64, 0: time.Millisecond, -1: time.Millisecond,
 		math.NaN(): time.Millisecond, math.Inf(1): time.Millisecond, 1e12: 0,
 	} {
-		s := NewStream([]Source{{x, rate}}, 1, time.Unix(0, 0))
+		s := NewStream([]Source{{x, Rate{Mean: rate}}}, 1, time.Unix(0, 0))
 		s.Next(nil)
 		if _, _, at := s.Next(nil); at.Sub(time.Unix(0, 0)) != want {
 			t.Errorf("rate %v: the second record is due at %v, not %v", rate, at.Sub(time.Unix(0, 0)), want)
@@ -83,7 +83,7 @@ func TestStreamOddRates(t *testing.T) {
 }
 
 func BenchmarkStream(b *testing.B) {
-	s := NewStream([]Source{{mustParse(b, TransactionNormal), 10_000}, {mustParse(b, TransactionAbnormal), 100}}, 1, someTime)
+	s := NewStream([]Source{{mustParse(b, TransactionNormal), Rate{Mean: 10_000}}, {mustParse(b, TransactionAbnormal), Rate{Mean: 100}}}, 1, someTime)
 	buffer := make([]byte, 0, 1024)
 	b.ReportAllocs()
 	for b.Loop() {

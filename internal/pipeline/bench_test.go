@@ -37,7 +37,7 @@ func BenchmarkPath(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	stream := kdg.NewStream([]kdg.Source{{Template: template, Rate: 1000}}, 1, noon)
+	stream := kdg.NewStream([]kdg.Source{{Template: template, Rate: kdg.Rate{Mean: 1000}}}, 1, noon)
 	all := make([]consumer.Record, records)
 	sample := transform.NewDetector(Reserved()...)
 	for i := range all {

@@ -4,6 +4,7 @@ import (
 	"github.com/sluice-etl/sluice/anomaly"
 	"github.com/sluice-etl/sluice/internal/config"
 	"github.com/sluice-etl/sluice/internal/intake"
+	"github.com/sluice-etl/sluice/internal/pipeline"
 	"github.com/sluice-etl/sluice/sink"
 	"github.com/sluice-etl/sluice/sink/catalog"
 	"github.com/sluice-etl/sluice/transform"
@@ -17,7 +18,7 @@ type plan struct {
 	schema              *transform.Schema // nil: it is to be found
 	table               *catalog.Layout   // nil: there is no table in the catalog
 	enrich              *enrich.Plan
-	keys                *intake.Keys      // nil: no records are taken in
+	keys                *intake.Keys // nil: no records are taken in
 }
 
 // Check finds what config.Load cannot know: faults in what the stages have to understand.
@@ -63,4 +64,16 @@ func interpret(cfg *config.Config) (p plan, faults config.Faults) {
 		p.detectors = append(p.detectors, settings)
 	}
 	return p, faults
+}
+
+// stages is the configuration of a pipeline, but for its memory, and for whom it tells.
+func (p plan) stages(cfg *config.Config, createdBy string) pipeline.Config {
+	return pipeline.Config{
+		Prefix: p.prefix, ErrorPrefix: p.errorPrefix, Timezone: cfg.Timezone,
+		Schema:      p.schema,
+		NewDetector: func(reserved ...string) pipeline.Detector { return newDetector(cfg, reserved...) },
+		Output:      cfg.Output, Compression: cfg.Compression, CreatedBy: createdBy,
+		Enrich: *p.enrich, Detectors: p.detectors,
+		FlushBytes: cfg.FlushBytes, FlushInterval: cfg.FlushInterval,
+	}
 }

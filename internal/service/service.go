@@ -74,17 +74,11 @@ func (s *Service) Run(ctx context.Context) error {
 	if err := store.Check(ctx); err != nil {
 		return err
 	}
-	p, err := pipeline.New(pipeline.Config{
-		Prefix: s.plan.prefix, ErrorPrefix: s.plan.errorPrefix, Timezone: s.cfg.Timezone,
-		Schema:      s.plan.schema,
-		NewDetector: func(reserved ...string) pipeline.Detector { return newDetector(s.cfg, reserved...) },
-		Output:      s.cfg.Output, Compression: s.cfg.Compression, CreatedBy: s.build.Version,
-		Enrich: *s.plan.enrich, Detectors: s.plan.detectors,
-		FlushBytes: s.cfg.FlushBytes, FlushInterval: s.cfg.FlushInterval,
-		// The rest is for what is being read, encoded and uploaded, and for garbage.
-		MemoryLimit: s.cfg.MemoryLimit * 2 / 5,
-		Metrics:     s.Metrics, Log: s.log,
-	})
+	stages := s.plan.stages(s.cfg, s.build.Version)
+	// The rest is for what is being read, encoded and uploaded, and for garbage.
+	stages.MemoryLimit = s.cfg.MemoryLimit * 2 / 5
+	stages.Metrics, stages.Log = s.Metrics, s.log
+	p, err := pipeline.New(stages)
 	if err != nil {
 		return err
 	}
