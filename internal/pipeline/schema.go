@@ -215,13 +215,16 @@ func (p *Pipeline) Written(ctx context.Context, agreed func(ctx context.Context,
 	return fields, nil
 }
 
-// compare tells where what the workers have agreed on is for other records than this one is configured for, all of which
-// would be rejected.
+// compare tells where what the workers have agreed on is for other records than this one is configured for.
 func (p *Pipeline) compare(own, agreed *transform.Schema) error {
-	declared := p.cfg.Schema != nil
-	if own.Format != agreed.Format || declared && own.LogFormat != agreed.LogFormat {
-		return fmt.Errorf("the lease table (item _%s) has a schema for the format %q, and the configuration says %q; another format needs another SLUICE_APP, "+
-			"or that the item is deleted while no worker runs", schemaDocument, agreed.Format+" "+agreed.LogFormat, own.Format+" "+own.LogFormat)
+	if p.cfg.Schema == nil { // what a sample does not tell
+		like := *own
+		like.LogFormat, like.Rescue = agreed.LogFormat, agreed.Rescue
+		own = &like
+	}
+	if is, was := own.Form(), agreed.Form(); is != was {
+		return fmt.Errorf("the lease table (item _%s) has a schema for %s, and the configuration says %s; that needs another SLUICE_APP, "+
+			"or that the item is deleted while no worker runs", schemaDocument, was, is)
 	}
 	return nil
 }
