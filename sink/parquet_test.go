@@ -445,7 +445,7 @@ func TestParquetDecimals(t *testing.T) {
 		table.Columns[1].AppendInt(v * 1e9)
 		table.EndRow()
 	}
-	e, err := NewEncoder(Options{Compression: "snappy"})
+	e, err := NewEncoder(Options{Output: OutputParquet, Compression: "snappy"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,6 +56,7 @@ var commands = []struct {
 	{"validate", "check the whole configuration, with --online also the stream, the table, the bucket and the catalog", validate},
 	{"config", "print the effective configuration, and where each value came from", printConfig},
 	{"generate", "make records from KDG templates", generate},
+	{"schema", "show the columns, of a file of records or as the workers have agreed on them, also for Athena", schema},
 	{"shards", "show the shards: owner, position, lag", shards},
 	{"audit", "hold what was committed against what lies in the bucket", auditBucket},
 	{"version", "print the version", version},

@@ -2,7 +2,9 @@ package pipeline
 
 import (
 	"fmt"
+	"slices"
 
+	"github.com/sluice-etl/sluice/anomaly"
 	"github.com/sluice-etl/sluice/internal/columns"
 	"github.com/sluice-etl/sluice/transform"
 )
@@ -47,4 +49,13 @@ func newDecoder(s transform.Schema, learn bool) (Decoder, error) {
 		return transform.NewRaw(s), nil
 	}
 	return nil, fmt.Errorf("there is no format %q", s.Format)
+}
+
+// Columns are those of the files of a schema's records, in their order.
+func Columns(s transform.Schema) ([]columns.Field, error) {
+	decoder, err := newDecoder(s, false)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(decoder.Fields(), ingestFields, anomaly.Fields()), nil
 }

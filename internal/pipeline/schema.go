@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-etl/sluice/anomaly"
+	"github.com/sluice-etl/sluice/consumer"
 	"github.com/sluice-etl/sluice/internal/columns"
 	"github.com/sluice-etl/sluice/sink"
 	"github.com/sluice-etl/sluice/transform"
@@ -48,6 +49,22 @@ type agreement struct {
 	schema *transform.Schema
 	looked time.Time // when it was read
 	beyond string    // a later body that this release cannot read, and told of
+}
+
+// Agreed reads the schema that the workers have agreed on out of the lease table.
+func Agreed(ctx context.Context, clients consumer.Clients, table string) (*transform.Schema, error) {
+	text, err := clients.Document(ctx, table, schemaDocument)
+	if err != nil {
+		return nil, err
+	}
+	if text == "" {
+		return nil, fmt.Errorf("the lease table %s has no schema yet (item _%s): it comes with the first records", table, schemaDocument)
+	}
+	a, err := agreementOf(text)
+	if err != nil {
+		return nil, err
+	}
+	return a.schema, nil
 }
 
 func agreementOf(text string) (*agreement, error) {
