@@ -1,6 +1,7 @@
 package transform
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math/big"
@@ -29,6 +30,8 @@ func TestDeclarations(t *testing.T) {
 		"a week":                   {`{"fields":[{"name":"a","type":"timestamp","format":"YYYY-'W'ww"}]}`, "is not supported"},
 		"a named zone":             {`{"fields":[{"name":"a","type":"timestamp","format":"2006-01-02 15:04 MST"}]}`, `"MST" is not supported`},
 		"no day":                   {`{"fields":[{"name":"a","type":"timestamp","format":"yyyy-MM"}]}`, "does not say the year, the month and the day"},
+		"a month twice":            {`{"fields":[{"name":"a","type":"timestamp","format":"MMM yyyy-MM-dd"}]}`, "twice"},
+		"a day twice":              {`{"fields":[{"name":"a","type":"timestamp","format":"2006-01-02 002"}]}`, "twice"},
 		"half a day":               {`{"fields":[{"name":"a","type":"timestamp","format":"2006-01-02 03:04"}]}`, "AM and PM"},
 		"an open apostrophe":       {`{"fields":[{"name":"a","type":"timestamp","format":"yyyy-MM-dd'T"}]}`, "not closed"},
 	} {
@@ -188,4 +191,49 @@ func TestDeclaredValuesAllocateNothing(t *testing.T) {
 			t.Errorf("%q: %v allocations a record", format, n)
 		}
 	}
+}
+
+// FuzzFlatten holds the decoder that flattens against the one that does not: what is a line and what is a reject is the same,
+// but for keys within objects that count. What is rescued is all that encoding/json finds, by paths.
+func FuzzFlatten(f *testing.F) {
+	for _, s := range []string{`{"a":{"b":1,"c":{"d":[1,{"e":2}]}},"x":"y"}`, `{"a":{}}{"a":{"b":{}}}`, "{\"a\":{\"b\":1\n{\"c\":1}", `{"a":{"b":1,"b":2},"A":{"B":3}}`,
+		`{"\ud800":{"a":1},"b":{"\udc00":1}}`, `{"a":{"b" 1}}`, `{"a":{"b":1}`, `{"a":{"b":1,}}`, "{\n \"a\":{\n \"b\":\n}}\n{\"c\":{}}", nested(64), nested(65)} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		s := schemaOf("q:string", "a_b:int64")
+		s.Fields[1].Source = "a.b"
+		plain, flat := NewJSON(s), NewJSON(Schema{Fields: s.Fields, Nested: NestedFlatten})
+		want, got := Output{Table: columns.NewTable(plain.Fields())}, Output{Table: columns.NewTable(flat.Fields())}
+		plain.Decode(bytes.Clone(payload), &want)
+		flat.Decode(payload, &got)
+		for i := range got.Rejects {
+			if got.Rejects[i].Code == CodeTooManyKeys {
+				return
+			}
+		}
+		if !slices.Equal(got.Places, want.Places) || got.Lines != want.Lines || len(got.Rejects) != len(want.Rejects) {
+			t.Fatalf("%q: rows %v of %d lines, flattened %v of %d", payload, want.Places, want.Lines, got.Places, got.Lines)
+		}
+		for i, r := range got.Rejects {
+			if w := want.Rejects[i]; r.Place != w.Place || r.Code != w.Code || string(r.Raw) != string(w.Raw) {
+				t.Fatalf("%q: rejects %q (%s) at %d, flattened %q (%s) at %d", payload, w.Raw, w.Code, w.Place, r.Raw, r.Code, r.Place)
+			}
+		}
+		if len(got.Places) != 1 || got.Lines != 1 || bytes.Contains(payload, []byte(`\`)) || got.Duplicates+want.Duplicates > 0 {
+			return // the paths are compared where they are plain
+		}
+		all, rest := map[string]string{}, map[string]json.RawMessage{}
+		if last := &got.Table.Columns[2]; last.Valid[0] {
+			if err := json.Unmarshal(last.TextAt(0), &rest); err != nil {
+				t.Fatalf("%q: rescued is %s: %v", payload, last.TextAt(0), err)
+			}
+		}
+		leaves(t, "", bytes.TrimPrefix(payload, []byte("\xef\xbb\xbf")), all)
+		for path, literal := range all {
+			if lower := strings.ToLower(path); lower != "q" && lower != "a.b" && rest[path] == nil && !strings.HasPrefix(lower, "q.") {
+				t.Fatalf("%q: %s, which is %s, is not rescued", payload, path, literal)
+			}
+		}
+	})
 }

@@ -55,8 +55,19 @@ func compileTime(format string) (*timePattern, error) {
 	if err := read(format); err != nil {
 		return nil, fmt.Errorf("the time format %q: %w; want epoch_s, epoch_ms, or a pattern such as yyyy-MM-dd HH:mm:ss (Java) or 2006-01-02 15:04:05 (Go)", format, err)
 	}
-	has := func(kinds string) bool {
-		return slices.ContainsFunc(p.parts, func(t timePart) bool { return t.kind != 0 && strings.IndexByte(kinds, t.kind) >= 0 })
+	count := func(kinds string) (n int) {
+		for _, t := range p.parts {
+			if t.kind != 0 && strings.IndexByte(kinds, t.kind) >= 0 {
+				n++
+			}
+		}
+		return n
+	}
+	has := func(kinds string) bool { return count(kinds) > 0 }
+	for _, part := range []string{"Yy2", "mbj", "dj", "HI", "p", "M", "S", "f", "z"} {
+		if count(part) > 1 {
+			return nil, fmt.Errorf("the time format %q says a part of the time twice", format)
+		}
 	}
 	switch {
 	case !has("Yy2") || !(has("mb") && has("d") || has("j")):
