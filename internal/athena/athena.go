@@ -46,7 +46,7 @@ func (t Table) DDL() (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "CREATE EXTERNAL TABLE IF NOT EXISTS %s (\n", quoteName(t.Name))
 	for i, f := range t.Columns {
-		fmt.Fprintf(&b, "  `%s` %s%s\n", f.Name, typeOf(f), comma(i, len(t.Columns)))
+		fmt.Fprintf(&b, "  `%s` %s%s\n", f.Name, f.SQLType(), comma(i, len(t.Columns)))
 	}
 	b.WriteString(")\n")
 	if len(partitions) > 0 {
@@ -212,22 +212,6 @@ func dates(pattern string) (unit, first string, ok bool) {
 		unit = u.unit
 	}
 	return unit, b.String(), true
-}
-
-func typeOf(f columns.Field) string {
-	switch f.Type {
-	case columns.Int64:
-		return "bigint"
-	case columns.Double:
-		return "double"
-	case columns.Boolean:
-		return "boolean"
-	case columns.Timestamp:
-		return "timestamp"
-	case columns.Decimal:
-		return fmt.Sprintf("decimal(%d,%d)", f.Precision, f.Scale)
-	}
-	return "string"
 }
 
 // quoteName quotes a name, and the database before it: many plain words are reserved.

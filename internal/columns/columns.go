@@ -54,6 +54,17 @@ type Field struct {
 	Scale     uint8 `json:"scale,omitempty"`
 }
 
+// SQLType is the type as Glue and Athena write it.
+func (f *Field) SQLType() string {
+	switch f.Type {
+	case Int64:
+		return "bigint"
+	case Decimal:
+		return fmt.Sprintf("decimal(%d,%d)", f.Precision, f.Scale)
+	}
+	return f.Type.String()
+}
+
 // Column holds the values of one field, one per row. Where Valid is false the row's value is null, and its place in
 // the value slice holds a zero. Readers may use the slices directly; only the methods change them.
 type Column struct {
@@ -124,6 +135,15 @@ func (c *Column) TextAt(row int) []byte {
 		start = c.Ends[row-1]
 	}
 	return c.Text[start:c.Ends[row]]
+}
+
+// DecimalAt is the value of a Decimal column in a row as a double, for what reckons with doubles.
+func (c *Column) DecimalAt(row int) float64 {
+	unit := 1.0 // exact, as all powers of ten up to 22 are
+	for range c.Scale {
+		unit *= 10
+	}
+	return float64(c.Ints[row]) / unit
 }
 
 // AppendDecimal adds the text of a Decimal's value to dst: with all digits behind the point, as SQL shows it.

@@ -3,6 +3,7 @@ package columns
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"testing"
 )
 
@@ -130,6 +131,11 @@ func TestDecimalsReadAsSQLShowsThem(t *testing.T) {
 	} {
 		if got := string(AppendDecimal([]byte("x"), c.v, c.scale)); got != "x"+c.want {
 			t.Errorf("%d with %d digits behind the point is %s; want %s", c.v, c.scale, got[1:], c.want)
+		}
+		column := Column{Field: Field{Type: Decimal, Precision: 18, Scale: c.scale}}
+		column.AppendInt(c.v)
+		if want, err := strconv.ParseFloat(c.want, 64); err != nil || column.DecimalAt(0) != want {
+			t.Errorf("%s is the double %v", c.want, column.DecimalAt(0))
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -150,6 +151,41 @@ func TestDeclaredColumns(t *testing.T) {
 	}
 }
 
+// TestPublicRecords puts the earthquakes of transform/testdata/public through the service, as JSON, and holds the table against
+// what DuckDB reads of the same file.
+func TestPublicRecords(t *testing.T) {
+	t.Parallel()
+	file, err := filepath.Abs("../../transform/testdata/public/earthquakes.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	y := newYard(t, 1)
+	r := y.run(t, "one", declare(t, `{"name":"id","required":true},{"name":"mag","type":"double","source":"properties.mag"},
+		{"name":"sig","type":"decimal(5,1)","source":"properties.sig"},{"name":"happened","type":"timestamp","format":"epoch_ms","source":"properties.time"},
+		{"name":"place","source":"properties.place"},{"name":"coordinates","source":"geometry.coordinates"}`), "SLUICE_NESTED=flatten")
+	var records []world.Record
+	for i, line := range bytes.Split(bytes.TrimSpace(text), []byte("\n")) {
+		records = append(records, recordOf(fmt.Sprint("key-", i), string(line)))
+	}
+	put(t, y.producer, records)
+	y.all(t, r)
+	terminate(t, r.Process)
+	db, err := check.OpenDuckDB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	compare := strings.Replace(`SELECT count(*) FROM (SELECT id, mag, CAST(sig AS BIGINT), epoch_ms(happened), place, CAST(json_extract_string(coordinates, '$[2]') AS DOUBLE) FROM read_parquet(?)
+		INTERSECT SELECT id, properties.mag, properties.sig, properties.time, properties.place, geometry.coordinates[3] FROM read_json('FILE'))`, "FILE", file, 1)
+	if n := ask(t, db, compare, filepath.Join(y.Bucket, "data", "*", "*.parquet")); n != len(records) {
+		t.Errorf("%d rows are what DuckDB reads of the records; want %d", n, len(records))
+	}
+}
+
 // oneTable checks that the files are one table, with their own columns and with those of the first file; in so many rows the
 // city is in its column or rescued.
 func oneTable(t *testing.T, db *sql.DB, files string, cities int) {
@@ -173,6 +209,7 @@ func oneTable(t *testing.T, db *sql.DB, files string, cities int) {
 func ask(t *testing.T, db *sql.DB, query string, files string) (n int) {
 	t.Helper()
 	if err := db.QueryRow(query, files).Scan(&n); err != nil {
+		t.Logf("%v", err)
 		return -1
 	}
 	return n
