@@ -139,6 +139,8 @@ func appendValue(dst []byte, c *columns.Column, row int) []byte {
 		return strconv.AppendInt(dst, c.Ints[row], 10)
 	case columns.Timestamp:
 		return time.UnixMilli(c.Ints[row]).UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z")
+	case columns.Decimal:
+		return columns.AppendDecimal(dst, c.Ints[row], c.Scale)
 	case columns.Double:
 		return strconv.AppendFloat(dst, c.Doubles[row], 'g', -1, 64)
 	case columns.Boolean:

@@ -49,3 +49,9 @@ func (c Clients) Report(ctx context.Context, stream, tableName string) ([]ShardR
 	slices.SortFunc(reports, func(a, b ShardReport) int { return cmp.Compare(a.Shard, b.Shard) })
 	return reports, nil
 }
+
+// Document gives the document that the workers have agreed on under a name (see Session.Agree), or an empty string, and
+// changes nothing.
+func (c Clients) Document(ctx context.Context, tableName, name string) (string, error) {
+	return (&table{client: c.DynamoDB, name: tableName}).agreed(ctx, "_"+name)
+}

@@ -62,6 +62,8 @@ func (j *jsonLines) appendLine(dst []byte, row int) []byte {
 			dst = appendString(dst, c.TextAt(row))
 		case columns.Int64:
 			dst = strconv.AppendInt(dst, c.Ints[row], 10)
+		case columns.Decimal:
+			dst = columns.AppendDecimal(dst, c.Ints[row], c.Scale)
 		case columns.Timestamp:
 			dst = append(j.date.appendTime(append(dst, '"'), c.Ints[row]), '"')
 		case columns.Double:

@@ -29,6 +29,8 @@ const (
 	// zstd compresses without a window, which takes 8 MiB and more time. A writer holds a page for each column.
 	pageBytes    = 48 << 10
 	valuesAtOnce = 256
+
+	int32Digits = 9 // decimals of so many digits are 32 bits wide
 )
 
 // parquetFiles is the encoder of Parquet files. Its writers are kept for the next file with the same columns.
@@ -156,6 +158,10 @@ func fillRequired(values []parquet.Value, c *columns.Column, rows []int32) {
 		for i, row := range rows {
 			values[i] = parquet.Int64Value(c.Ints[row])
 		}
+	case columns.Decimal:
+		for i, row := range rows {
+			values[i] = decimalValue(c, row)
+		}
 	case columns.Double:
 		for i, row := range rows {
 			values[i] = parquet.DoubleValue(c.Doubles[row])
@@ -181,6 +187,12 @@ func fillOptional(values []parquet.Value, c *columns.Column, rows []int32) {
 				values[i] = parquet.Int64Value(c.Ints[row]).Level(0, 1, 0)
 			}
 		}
+	case columns.Decimal:
+		for i, row := range rows {
+			if c.Valid[row] {
+				values[i] = decimalValue(c, row).Level(0, 1, 0)
+			}
+		}
 	case columns.Double:
 		for i, row := range rows {
 			if c.Valid[row] {
@@ -194,6 +206,14 @@ func fillOptional(values []parquet.Value, c *columns.Column, rows []int32) {
 			}
 		}
 	}
+}
+
+// decimalValue is a value of a decimal column, in the least type that Parquet has for its digits.
+func decimalValue(c *columns.Column, row int32) parquet.Value {
+	if c.Precision <= int32Digits {
+		return parquet.Int32Value(int32(c.Ints[row]))
+	}
+	return parquet.Int64Value(c.Ints[row])
 }
 
 // trimNulls drops the nulls at the end: in most columns about anomalies that is all of them.
@@ -210,7 +230,7 @@ func (e *parquetFiles) writer(rows []int32) (*parquet.GenericWriter[any], error)
 	dictionaries := make([]bool, len(e.shown))
 	for i, c := range e.shown {
 		dictionaries[i] = c.Type == columns.String && e.repeats(c, rows)
-		key = fmt.Appendf(key, "%q %d %t %t\n", c.Name, c.Type, c.Required, dictionaries[i])
+		key = fmt.Appendf(key, "%q %d %d %d %t %t\n", c.Name, c.Type, c.Precision, c.Scale, c.Required, dictionaries[i])
 	}
 	e.out.Reset()
 	if w, ok := e.writers[string(key)]; ok {
@@ -269,6 +289,12 @@ func schemaOf(shown []*columns.Column, dictionaries []bool) (*parquet.Schema, er
 			node = parquet.Leaf(parquet.DoubleType)
 		case columns.Boolean:
 			node = parquet.Leaf(parquet.BooleanType)
+		case columns.Decimal:
+			physical := parquet.Int64Type
+			if c.Precision <= int32Digits {
+				physical = parquet.Int32Type
+			}
+			node = parquet.Decimal(int(c.Scale), int(c.Precision), physical)
 		}
 		if !c.Required {
 			node = parquet.Optional(node)

@@ -432,3 +432,54 @@ func BenchmarkEncode(b *testing.B) {
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows, "ns/row")
 	})
 }
+
+// Decimals have the least physical type for their digits, and statistics that compare as numbers.
+func TestParquetDecimals(t *testing.T) {
+	table := columns.NewTable([]columns.Field{
+		{Name: "small", Type: columns.Decimal, Precision: 9, Scale: 2}, {Name: "large", Type: columns.Decimal, Precision: 18, Scale: 4, Required: true},
+	})
+	for i, v := range []int64{-12345, 999999999, 0} {
+		if i != 2 {
+			table.Columns[0].AppendInt(v)
+		}
+		table.Columns[1].AppendInt(v * 1e9)
+		table.EndRow()
+	}
+	e, err := NewEncoder(Options{Output: OutputParquet, Compression: "snappy"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := e.Encode(nil, table, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := parquet.OpenFile(bytes.NewReader(body), int64(len(body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []struct {
+		typ      string
+		kind     parquet.Kind
+		min, max int64
+	}{{"DECIMAL(9,2)", parquet.Int32, -12345, 999999999}, {"DECIMAL(18,4)", parquet.Int64, -12345e9, 999999999e9}} {
+		field := file.Schema().Fields()[i]
+		if field.Type().String() != want.typ || field.Type().Kind() != want.kind {
+			t.Errorf("column %s is %v in %v; want %s in %v", field.Name(), field.Type(), field.Type().Kind(), want.typ, want.kind)
+		}
+		least, most, ok := file.RowGroups()[0].ColumnChunks()[i].(*parquet.FileColumnChunk).Bounds()
+		if !ok || number(least) != want.min || number(most) != want.max {
+			t.Errorf("column %s is said to be from %v to %v; want %d to %d", field.Name(), least, most, want.min, want.max)
+		}
+	}
+	rows := make([]parquet.Row, 3)
+	if n, _ := parquet.NewReader(file).ReadRows(rows); n != 3 || number(rows[1][0]) != 999999999 || !rows[2][0].IsNull() || number(rows[0][1]) != -12345e9 {
+		t.Errorf("read back as %v", rows)
+	}
+}
+
+func number(v parquet.Value) int64 {
+	if v.Kind() == parquet.Int32 {
+		return int64(v.Int32())
+	}
+	return v.Int64()
+}

@@ -67,7 +67,7 @@ func (s Schema) Add(found []Field, reserved ...string) Schema {
 
 // Extends tells whether the schema is a later version of another: whether it has its columns, as they are, before others.
 func (s Schema) Extends(other *Schema) bool {
-	return s.Format == other.Format && s.LogFormat == other.LogFormat && s.Version >= other.Version &&
+	return s.Format == other.Format && s.LogFormat == other.LogFormat && s.Nested == other.Nested && s.Version >= other.Version &&
 		len(s.Fields) >= len(other.Fields) && slices.Equal(s.Fields[:len(other.Fields)], other.Fields)
 }
 
@@ -103,7 +103,10 @@ func (s *Schema) sourceIdentity(source string) string {
 
 // identity is all of a field that may never change, for people, too.
 func (s *Schema) identity(f Field) string {
-	text := fmt.Sprintf("%s of the source %q", f.Type, s.sourceIdentity(f.Source))
+	text := fmt.Sprintf("%s of the source %q", f.typeText(), s.sourceIdentity(f.Source))
+	if f.Format != "" {
+		text += fmt.Sprintf(" in the format %q", f.Format)
+	}
 	if f.Required {
 		text += ", required"
 	}

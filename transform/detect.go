@@ -64,6 +64,9 @@ func NewDetector(reserved ...string) *Detector {
 	}
 }
 
+// Flatten makes the keys of objects within records columns of their own, as NestedFlatten says.
+func (d *Detector) Flatten() { d.json.flatten = true }
+
 // Add learns from the records of a payload. What is no record is passed over.
 func (d *Detector) Add(payload []byte) {
 	j := d.json
@@ -104,6 +107,9 @@ func (d *Detector) Records() int { return d.records }
 // Schema is the schema of the records so far, as version 1.
 func (d *Detector) Schema() Schema {
 	s := Schema{Version: 1, Fields: make([]Field, len(d.columns))}
+	if d.json.flatten {
+		s.Nested = NestedFlatten
+	}
 	for i, c := range d.columns {
 		s.Fields[i] = Field{Field: columns.Field{Name: c.lower, Type: c.kinds.columnType()}, Source: c.source}
 	}

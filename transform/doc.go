@@ -34,10 +34,22 @@
 //   - An int64 column takes the literals of integers that fit; neither 1.0 nor 1e2 is one. -0 becomes 0.
 //   - A double column takes the nearest double to a number.
 //   - A boolean column takes true and false.
+//   - A decimal column takes numbers, and strings that hold one, that have no digit more than it, zeros at the end aside. -0
+//     becomes 0.
 //   - A timestamp column takes ISO 8601 texts with seconds, at most three digits of their fraction, and an offset (Z, or
-//     hours and minutes with a colon), of the years 0000 to 9999 UTC.
+//     hours and minutes with a colon), of the years 0000 to 9999 UTC; or what its format says, where it has one.
 //
 // What a column does not take is null there, and is kept in "rescued".
+//
+// # JSON: nested objects
+//
+// Where the schema says flatten, the keys of an object whose own key has no column are keys of the record, with that key and a
+// point before them: of {"a":{"b":1}} the key is a.b, in "rescued" too. An empty object is a value, and so are arrays.
+//
+// # What a schema may demand
+//
+// A line without a value for a required column, and, where the schema rescues nothing, a line with anything that would be
+// in "rescued", is a reject.
 //
 // # JSON: the column rescued
 //

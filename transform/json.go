@@ -19,9 +19,15 @@ type JSON struct {
 	tokens []string        // by column: the source key in quotes; empty if it cannot be written without escapes
 	next   []int           // by column + 1: the column that came after it in the last record
 
+	patterns patterns
+	demands  demands
+	flatten  bool // keys of objects without a column are those of the record
+
 	validUTF8 bool // the payload is
 
 	// of the current record
+	depth      int // of the object that is read: 1 is the record
+	keys       int
 	duplicates int
 	rescued    []rescue
 	names      []byte // unescaped keys
@@ -35,14 +41,16 @@ type JSON struct {
 	newcomers *newcomers // nil unless Learn was called
 }
 
-// NewJSON makes a decoder for records of the schema. Columns are never required, whatever the schema says, as a record
-// may lack any key. Of fields with the same source the first is filled.
+// NewJSON makes a decoder for records of the schema. No column of its Fields is required: where the schema requires a value, a
+// record without it is rejected, and files of earlier versions of the schema lack the column. Of fields with the same source the first is filled.
 func NewJSON(s Schema) *JSON {
 	d := &JSON{
 		exact:  make(map[string]int, len(s.Fields)),
 		lower:  make(map[string]int, len(s.Fields)),
 		next:   make([]int, len(s.Fields)+1),
 		tokens: make([]string, len(s.Fields)+1), // the last one, of rescued, never matches
+
+		patterns: newPatterns(s), demands: newDemands(s), flatten: s.Nested == NestedFlatten,
 	}
 	for i, f := range s.Fields {
 		f.Required = false
@@ -72,7 +80,11 @@ func (d *JSON) Decode(payload []byte, out *Output) {
 	place := 0
 	for pos := d.space(d.start()); pos < len(payload); pos = d.space(pos) {
 		start := pos
-		if pos = d.record(start); d.fault.code == "" {
+		pos = d.record(start)
+		if d.fault.code == "" && d.demands.any() {
+			d.fault = d.demands.fault(&d.rows, d.misfit(start), len(d.rescued) > 0)
+		}
+		if d.fault.code == "" {
 			if d.newcomers != nil {
 				d.watch()
 			}
@@ -101,6 +113,14 @@ func (d *JSON) Decode(payload []byte, out *Output) {
 	out.Lines += place
 }
 
+// misfit is where the first value that is rescued stands in the payload, or the line where none is.
+func (d *JSON) misfit(start int) int {
+	if len(d.rescued) == 0 {
+		return start
+	}
+	return cap(d.data) - cap(d.rescued[0].value) // it is a part of it
+}
+
 // begin takes a payload up.
 func (d *JSON) begin(payload []byte, cols []columns.Column) {
 	d.data = payload
@@ -124,7 +144,7 @@ func (d *JSON) forget() {
 // fault says why.
 func (d *JSON) record(start int) int {
 	d.fault = fault{}
-	d.duplicates, d.names = 0, d.names[:0]
+	d.depth, d.keys, d.duplicates, d.names = 1, 0, 0, d.names[:0]
 	d.forget()
 	end := -1
 	switch d.data[start] {

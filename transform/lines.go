@@ -11,9 +11,11 @@ import (
 type lines struct {
 	scanner
 	rows
-	fields  []columns.Field // with rescued
-	sources map[string]int  // to columns
-	escaped bool            // texts have Apache's escapes
+	fields   []columns.Field // with rescued
+	demands  demands
+	sources  map[string]int // to columns
+	escaped  bool           // texts have Apache's escapes
+	patterns patterns
 
 	passed  bool   // header lines of this payload were passed over
 	rescued []byte // of the current row: a JSON object that is not closed
@@ -35,7 +37,7 @@ type target struct {
 }
 
 func newLines(s Schema) lines {
-	l := lines{sources: make(map[string]int, len(s.Fields))}
+	l := lines{sources: make(map[string]int, len(s.Fields)), patterns: newPatterns(s), demands: newDemands(s)}
 	for i, f := range s.Fields {
 		f.Required = false
 		l.fields = append(l.fields, f.Field)
@@ -76,6 +78,9 @@ func (l *lines) decode(payload []byte, out *Output, format lineReader) {
 		start := pos
 		end, next, counts := format.line(pos)
 		pos = next
+		if counts && l.fault.code == "" {
+			l.fault = l.demands.fault(&l.rows, start, len(l.rescued) > 0)
+		}
 		switch {
 		case !counts:
 			continue
@@ -130,14 +135,15 @@ func (l *lines) put(t *target, value []byte) {
 		l.text = undoEscapes(l.text[:0], value)
 		text = l.text
 	}
-	if !l.add(&l.cols[t.column], text) {
+	if !l.add(t.column, text) {
 		l.rescue(t.key, value)
 	}
 }
 
 // add adds a value to a column, and tells whether the column says all that the text says. Of an empty text, that is
 // null in all columns that are not text. What the column does not take, endRow makes null.
-func (l *lines) add(c *columns.Column, text []byte) (whole bool) {
+func (l *lines) add(column int, text []byte) (whole bool) {
+	c := &l.cols[column]
 	switch {
 	case c.Type == columns.String && utf8.Valid(text):
 		c.AppendText(text)
@@ -150,7 +156,7 @@ func (l *lines) add(c *columns.Column, text []byte) (whole bool) {
 		return true
 	}
 	switch c.Type {
-	case columns.Int64, columns.Double:
+	case columns.Int64, columns.Double, columns.Decimal:
 		s := scanner{data: text}
 		n, end := s.number(0)
 		return end == len(text) && appendNumber(c, &n)
@@ -161,11 +167,12 @@ func (l *lines) add(c *columns.Column, text []byte) (whole bool) {
 		}
 		c.AppendBool(value)
 	case columns.Timestamp:
-		ms, ok := parseTime(text)
+		ms, ok, whole := l.patterns.parse(column, text)
 		if !ok {
 			return false
 		}
 		c.AppendInt(ms)
+		return whole
 	}
 	return true
 }

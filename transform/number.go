@@ -148,11 +148,78 @@ func (n *number) parse() (v float64, finite, exact bool) {
 	return v, true, n.digits <= maxDigits && math.Abs(v) >= minNormal
 }
 
-// appendNumber adds a number to an Int64 or Double column: null, where the column does not take it. It tells whether
+// tens are the powers of ten up to that of a decimal's digits.
+var tens = [columns.MaxPrecision + 1]uint64{
+	1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+}
+
+// decimal gives the number times ten to the power of scale, if that is an integer of at most so many digits.
+func (n *number) decimal(precision, scale int) (v int64, fits bool) {
+	mantissa, exponent := n.mantissa, n.exponent+scale
+	if n.digits > 19 { // the mantissa is not complete; without zeros at its end it may be
+		var ok bool
+		if mantissa, exponent, ok = n.trimmed(); !ok {
+			return 0, false
+		}
+		exponent += scale
+	}
+	if mantissa == 0 {
+		return 0, true
+	}
+	for ; exponent < 0; exponent++ {
+		if mantissa%10 != 0 {
+			return 0, false
+		}
+		mantissa /= 10
+	}
+	for ; exponent > 0 && mantissa < tens[precision]; exponent-- {
+		mantissa *= 10
+	}
+	if mantissa >= tens[precision] {
+		return 0, false
+	}
+	if n.negative {
+		return -int64(mantissa), true
+	}
+	return int64(mantissa), true
+}
+
+// trimmed gives the mantissa without the zeros at its end, and the exponent that belongs to it, where no more digits are
+// left than a decimal has.
+func (n *number) trimmed() (mantissa uint64, exponent int, ok bool) {
+	zeros, digits := 0, 0
+	for _, c := range n.literal {
+		switch {
+		case c|0x20 == 'e':
+			return mantissa, n.exponent + zeros, true
+		case c == '0':
+			zeros++
+		case c-'1' < 9:
+			if mantissa == 0 {
+				zeros = 0
+			}
+			if digits += zeros + 1; digits > columns.MaxPrecision {
+				return 0, 0, false
+			}
+			for ; zeros > 0; zeros-- {
+				mantissa *= 10
+			}
+			mantissa = mantissa*10 + uint64(c-'0')
+		}
+	}
+	return mantissa, n.exponent + zeros, true
+}
+
+// appendNumber adds a number to an Int64, Double or Decimal column: null, where the column does not take it. It tells whether
 // the column says all that the number says.
 func appendNumber(c *columns.Column, n *number) (whole bool) {
-	if c.Type == columns.Int64 {
-		v, fits := n.int64()
+	if c.Type == columns.Int64 || c.Type == columns.Decimal {
+		v, fits := int64(0), false
+		if c.Type == columns.Int64 {
+			v, fits = n.int64()
+		} else {
+			v, fits = n.decimal(int(c.Precision), int(c.Scale))
+		}
 		if !fits {
 			c.AppendNull()
 			return false

@@ -17,7 +17,12 @@ const (
 	CodeNoMatch     = "no_match"      // a line that is not of the log format
 	CodeInvalidCSV  = "invalid_csv"   // a quoted value that does not end, or not at the end of its field
 	CodeHeader      = "header"        // a payload without a line but headers
+	CodeMissing     = "missing_value" // a column that is required has no value
+	CodeMisfit      = "misfit"        // a value that no column takes in full, where nothing is rescued
 )
+
+// Misfit tells whether a code is of lines that can be read, but do not fit the schema.
+func Misfit(code string) bool { return code == CodeMissing || code == CodeMisfit }
 
 // A Reject is a line that is no record.
 type Reject struct {

@@ -2,6 +2,7 @@ package transform
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,8 +25,79 @@ type Field struct {
 	// it is the name that the package comment gives a directive. Of CSV and TSV it is the column's name in the header line;
 	// the order of the fields says which value it gets.
 	Source string `json:"source"`
+	// Format says how texts tell the times of a timestamp: epoch_s, epoch_ms, a pattern of Java's DateTimeFormatter or of Go's
+	// package time. Empty: ISO 8601.
+	Format string `json:"format,omitempty"`
 	// Added is the version of the schema with which the column came; 0 for the first.
 	Added int `json:"added,omitempty"`
+}
+
+// fieldText is a Field as JSON has it: the type of a decimal tells its digits.
+type fieldText struct {
+	Name     string `json:"name"`
+	Type     string `json:"type"`
+	Required bool   `json:"required,omitempty"`
+	Source   string `json:"source,omitempty"`
+	Format   string `json:"format,omitempty"`
+	Added    int    `json:"added,omitempty"`
+}
+
+// MarshalJSON writes a field as UnmarshalJSON reads it.
+func (f Field) MarshalJSON() ([]byte, error) {
+	return json.Marshal(fieldText{f.Name, f.typeText(), f.Required, f.Source, f.Format, f.Added})
+}
+
+// UnmarshalJSON reads a field strictly: an unknown key, type or format is an error.
+func (f *Field) UnmarshalJSON(text []byte) error {
+	var t fieldText
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&t); err != nil {
+		return err
+	}
+	*f = Field{Field: columns.Field{Name: t.Name, Required: t.Required}, Source: t.Source, Format: t.Format, Added: t.Added}
+	if err := f.parseType(t.Type); err != nil {
+		return fmt.Errorf("column %q: %w", t.Name, err)
+	}
+	if t.Format == "" {
+		return nil
+	}
+	if f.Type != columns.Timestamp {
+		return fmt.Errorf("column %q: a format is of a timestamp, and the type is %s", t.Name, f.typeText())
+	}
+	if _, err := compileTime(t.Format); err != nil {
+		return fmt.Errorf("column %q: %w", t.Name, err)
+	}
+	return nil
+}
+
+func (f *Field) typeText() string {
+	if f.Type == columns.Decimal {
+		return fmt.Sprintf("decimal(%d,%d)", f.Precision, f.Scale)
+	}
+	return f.Type.String()
+}
+
+// parseType reads a type; where none is told it is string.
+func (f *Field) parseType(text string) error {
+	if text == "" {
+		return nil
+	}
+	kind, digits, counted := strings.Cut(text, "(")
+	if err := f.Type.UnmarshalText([]byte(kind)); err != nil {
+		return err
+	}
+	if f.Type != columns.Decimal && !counted {
+		return nil
+	}
+	precision, scale, _ := strings.Cut(strings.TrimSuffix(digits, ")"), ",")
+	p, err := strconv.ParseUint(strings.TrimSpace(precision), 10, 8)
+	s, err2 := strconv.ParseUint(strings.TrimSpace(scale), 10, 8)
+	if f.Type != columns.Decimal || err != nil || err2 != nil || !strings.HasSuffix(digits, ")") || p < 1 || p > columns.MaxPrecision || s > p {
+		return fmt.Errorf("no such column type: %q; a decimal is decimal(P,S), with P digits, at most %d, of which S are behind the point", text, columns.MaxPrecision)
+	}
+	f.Precision, f.Scale = uint8(p), uint8(s)
+	return nil
 }
 
 // The formats of records.
@@ -37,12 +109,20 @@ const (
 	FormatRaw    = "raw"
 )
 
+// What becomes of an object within a JSON record whose key has no column of its own.
+const (
+	NestedJSON    = ""        // it is a value, whose text a string column takes
+	NestedFlatten = "flatten" // its keys are those of the record, behind its own and a point: the source a.b is the column a_b
+)
+
 // Schema is the list of columns that records are turned into, in their order, and all else that a decoder must know.
 // The columns that are added to every schema are no part of it.
 type Schema struct {
 	Version   int     `json:"version"`
 	Format    string  `json:"format,omitempty"`     // one of the constants above
 	LogFormat string  `json:"log_format,omitempty"` // of FormatApache
+	Nested    string  `json:"nested,omitempty"`     // of FormatJSON: what becomes of objects within records; see the constants
+	Rescue    *bool   `json:"rescue,omitempty"`     // false: a line with something that no column takes is rejected, not rescued
 	Fields    []Field `json:"fields"`
 }
 
@@ -57,6 +137,13 @@ func ParseSchema(text []byte, reserved ...string) (Schema, error) {
 	}
 	if len(s.Fields) == 0 {
 		return Schema{}, errors.New("it declares no column")
+	}
+	switch s.Nested {
+	case NestedJSON, NestedFlatten:
+	case "json":
+		s.Nested = NestedJSON
+	default:
+		return Schema{}, fmt.Errorf("nested is %q; want json or flatten", s.Nested)
 	}
 	s.Version = 1
 	named := Schema{Fields: slices.Clone(s.Fields)}
@@ -85,6 +172,57 @@ func (s *Schema) RescuedAs(column int) []string {
 		}
 	}
 	return keys
+}
+
+// Form tells, for people, all of a schema that is not its columns: what makes lines of it.
+func (s *Schema) Form() string {
+	text := fmt.Sprintf("the format %q", cmp.Or(s.Format, "json"))
+	if s.LogFormat != "" {
+		text += fmt.Sprintf(" %q", s.LogFormat)
+	}
+	if s.Nested != NestedJSON {
+		text += ", nested objects " + s.Nested
+	}
+	if s.Rescue != nil && !*s.Rescue {
+		text += ", without rescue"
+	}
+	return text
+}
+
+// demands are what a schema asks of a line beyond its form.
+type demands struct {
+	required []demand
+	strict   bool // all values have to fit
+}
+
+type demand struct {
+	column int
+	what   string
+}
+
+func newDemands(s Schema) demands {
+	d := demands{strict: s.Rescue != nil && !*s.Rescue}
+	for i, f := range s.Fields {
+		if f.Required {
+			d.required = append(d.required, demand{i, "a value for the required column " + f.Name})
+		}
+	}
+	return d
+}
+
+func (d *demands) any() bool { return d.strict || len(d.required) > 0 }
+
+// fault says what the current row lacks. At is where the line, or what was rescued of it, stands in the payload.
+func (d *demands) fault(r *rows, at int, rescued bool) fault {
+	if d.strict && rescued {
+		return fault{CodeMisfit, "only what its columns take in full, as nothing is rescued", at}
+	}
+	for _, one := range d.required {
+		if c := &r.cols[one.column]; c.Len() <= r.row || !c.Valid[r.row] {
+			return fault{CodeMissing, one.what, at}
+		}
+	}
+	return fault{}
 }
 
 // nameColumns makes names that differ of the keys in lower case that the columns have for names. Reserved are the names of

@@ -2,6 +2,7 @@ package transform
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,6 +17,9 @@ import (
 //
 //	== name
 //	schema a:int64 b:string   the columns, which are the keys too
+//	field {"name":"c", ...}   one more column, as a schema declares it
+//	nested flatten            what becomes of objects within records
+//	rescue false              whether lines with what does not fit are rejected
 //	format csv                the format, if it is not JSON
 //	log format                a log format, of which the columns are shown:
 //	columns a:int64 b:string  by name and type
@@ -71,6 +75,20 @@ func readScript(t *testing.T, file string) []scriptCase {
 			joined = true
 		case word == "schema":
 			c.schema = schemaOf(strings.Fields(rest)...)
+		case word == "field":
+			var f Field
+			if err := json.Unmarshal([]byte(rest), &f); err != nil {
+				t.Fatalf("%s:%d: %v", file, n, err)
+			}
+			if f.Source == "" {
+				f.Source = f.Name
+			}
+			c.schema.Fields = append(c.schema.Fields, f)
+		case word == "nested":
+			c.schema.Nested = rest
+		case word == "rescue":
+			rescue := rest == "true"
+			c.schema.Rescue = &rescue
 		case word == "format":
 			c.schema.Format = rest
 		case word == "log":
@@ -106,7 +124,7 @@ func schemaOf(words ...string) Schema {
 		name, typ, _ := strings.Cut(w, ":")
 		f := Field{Source: name}
 		f.Name = strings.ToLower(name)
-		if err := f.Type.UnmarshalText([]byte(typ)); err != nil {
+		if err := f.parseType(typ); err != nil {
 			panic(err)
 		}
 		s.Fields = append(s.Fields, f)
@@ -167,6 +185,8 @@ func show(c *columns.Column, row int) string {
 		return "null"
 	}
 	switch c.Type {
+	case columns.Decimal:
+		return string(columns.AppendDecimal(nil, c.Ints[row], c.Scale))
 	case columns.Int64, columns.Timestamp:
 		return strconv.FormatInt(c.Ints[row], 10)
 	case columns.Double:

@@ -58,6 +58,7 @@ var commands = []struct {
 	{"backfill", "bring local files through the same stages: FILE..., or - for standard input", runBackfill},
 	{"generate", "make records from KDG templates", generate},
 	{"redrive", "send rejected records to the stream again, each at most once", runRedrive},
+	{"schema", "show the columns, of a file of records or as the workers have agreed on them, also for Athena", schema},
 	{"shards", "show the shards: owner, position, lag", shards},
 	{"audit", "hold what was committed against what lies in the bucket", auditBucket},
 	{"version", "print the version", version},

@@ -7,6 +7,7 @@ package columns
 import (
 	"fmt"
 	"slices"
+	"strconv"
 )
 
 // Type is the type of a column's values, by the names that Glue and Athena users know.
@@ -19,9 +20,13 @@ const (
 	Double                // IEEE 754, 64 bits
 	Boolean               //
 	Timestamp             // milliseconds since 1970-01-01 UTC
+	Decimal               // a number of so many digits, of which so many are behind the point: see Field
 )
 
-var typeNames = [...]string{"string", "int64", "double", "boolean", "timestamp"}
+// MaxPrecision is the most digits of a Decimal: those that every int64 of as many has.
+const MaxPrecision = 18
+
+var typeNames = [...]string{"string", "int64", "double", "boolean", "timestamp", "decimal"}
 
 func (t Type) String() string { return typeNames[t] }
 
@@ -43,6 +48,21 @@ type Field struct {
 	Name     string `json:"name"`
 	Type     Type   `json:"type"`
 	Required bool   `json:"required,omitempty"`
+
+	// Of a Decimal: its digits, from 1 to MaxPrecision, and how many of them are behind the point.
+	Precision uint8 `json:"precision,omitempty"`
+	Scale     uint8 `json:"scale,omitempty"`
+}
+
+// SQLType is the type as Glue and Athena write it.
+func (f *Field) SQLType() string {
+	switch f.Type {
+	case Int64:
+		return "bigint"
+	case Decimal:
+		return fmt.Sprintf("decimal(%d,%d)", f.Precision, f.Scale)
+	}
+	return f.Type.String()
 }
 
 // Column holds the values of one field, one per row. Where Valid is false the row's value is null, and its place in
@@ -51,7 +71,7 @@ type Column struct {
 	Field
 	Hidden  bool // no file shows it: it is of use to later stages only
 	Valid   []bool
-	Ints    []int64   // Int64 and Timestamp
+	Ints    []int64   // Int64, Timestamp and, times ten to the power of its scale, Decimal
 	Doubles []float64 // Double
 	Bools   []bool    // Boolean
 	Text    []byte    // String: the values one after the other,
@@ -61,7 +81,7 @@ type Column struct {
 // Len is the number of rows the column holds.
 func (c *Column) Len() int { return len(c.Valid) }
 
-// AppendInt adds a value to an Int64 or Timestamp column.
+// AppendInt adds a value to an Int64, Timestamp or Decimal column.
 func (c *Column) AppendInt(v int64) {
 	c.Valid = append(c.Valid, true)
 	c.Ints = append(c.Ints, v)
@@ -99,7 +119,7 @@ func (c *Column) AppendNull() {
 	switch c.Type {
 	case String:
 		c.Ends = append(c.Ends, uint32(len(c.Text)))
-	case Int64, Timestamp:
+	case Int64, Timestamp, Decimal:
 		c.Ints = append(c.Ints, 0)
 	case Double:
 		c.Doubles = append(c.Doubles, 0)
@@ -117,6 +137,34 @@ func (c *Column) TextAt(row int) []byte {
 	return c.Text[start:c.Ends[row]]
 }
 
+// DecimalAt is the value of a Decimal column in a row as a double, for what reckons with doubles.
+func (c *Column) DecimalAt(row int) float64 {
+	unit := 1.0 // exact, as all powers of ten up to 22 are
+	for range c.Scale {
+		unit *= 10
+	}
+	return float64(c.Ints[row]) / unit
+}
+
+// AppendDecimal adds the text of a Decimal's value to dst: with all digits behind the point, as SQL shows it.
+func AppendDecimal(dst []byte, v int64, scale uint8) []byte {
+	if v < 0 {
+		dst, v = append(dst, '-'), -v // it has MaxPrecision digits at most
+	}
+	unit := int64(1)
+	for range scale {
+		unit *= 10
+	}
+	dst = strconv.AppendInt(dst, v/unit, 10)
+	if scale == 0 {
+		return dst
+	}
+	point := len(dst)
+	dst = strconv.AppendInt(dst, unit+v%unit, 10) // a 1 before the fraction keeps its zeros,
+	dst[point] = '.'                              // and is where the point belongs
+	return dst
+}
+
 // Truncate drops all rows from the given one on.
 func (c *Column) Truncate(rows int) {
 	if rows >= len(c.Valid) {
@@ -131,7 +179,7 @@ func (c *Column) Truncate(rows int) {
 			end = c.Ends[rows-1]
 		}
 		c.Text = c.Text[:end]
-	case Int64, Timestamp:
+	case Int64, Timestamp, Decimal:
 		c.Ints = c.Ints[:rows]
 	case Double:
 		c.Doubles = c.Doubles[:rows]

@@ -3,6 +3,7 @@ package columns
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"testing"
 )
 
@@ -111,10 +112,30 @@ func TestTypesReadAsTheirNames(t *testing.T) {
 		t.Errorf("%s, %v", text, err)
 	}
 	var f Field
-	if err := json.Unmarshal([]byte(`{"name":"x","type":"decimal"}`), &f); err == nil {
+	if err := json.Unmarshal([]byte(`{"name":"x","type":"shape"}`), &f); err == nil {
 		t.Error("an unknown type is accepted")
 	}
 	if err := json.Unmarshal(text, &f); err != nil || f.Type != Timestamp {
 		t.Errorf("%+v, %v", f, err)
+	}
+}
+
+func TestDecimalsReadAsSQLShowsThem(t *testing.T) {
+	for _, c := range []struct {
+		v     int64
+		scale uint8
+		want  string
+	}{
+		{0, 0, "0"}, {0, 2, "0.00"}, {5, 2, "0.05"}, {-5, 2, "-0.05"}, {12345, 2, "123.45"}, {-100, 2, "-1.00"}, {7, 0, "7"},
+		{999999999999999999, 18, "0.999999999999999999"}, {-999999999999999999, 0, "-999999999999999999"},
+	} {
+		if got := string(AppendDecimal([]byte("x"), c.v, c.scale)); got != "x"+c.want {
+			t.Errorf("%d with %d digits behind the point is %s; want %s", c.v, c.scale, got[1:], c.want)
+		}
+		column := Column{Field: Field{Type: Decimal, Precision: 18, Scale: c.scale}}
+		column.AppendInt(c.v)
+		if want, err := strconv.ParseFloat(c.want, 64); err != nil || column.DecimalAt(0) != want {
+			t.Errorf("%s is the double %v", c.want, column.DecimalAt(0))
+		}
 	}
 }

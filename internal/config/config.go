@@ -31,6 +31,7 @@ type Config struct {
 	ApacheLogFormat string // a nickname or a LogFormat; its syntax is not checked here
 	ApacheTypes     string // typed or string
 	Schema          string // detect, or the name of a file
+	Nested          string // json or flatten: what becomes of objects within records
 
 	Enrich         string   // steps; their syntax is not checked here
 	GeoIPDatabases []string // files

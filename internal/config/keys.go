@@ -105,8 +105,13 @@ func keys() []key[Config] {
 		},
 		{
 			name: "SCHEMA", def: "detect",
-			doc: "the columns and their types: `detect` takes them from the first records (of `csv` and `tsv`, the first line names them), or a file declares them: `{\"fields\": [{\"name\": \"id\", \"type\": \"int64\"}]}`, where types are `string`, `int64`, `double`, `boolean` and `timestamp`, and `source` is the key of a column that is called otherwise; they are kept in the lease table",
+			doc: "the columns and their types: `detect` takes them from the first records (of `csv` and `tsv`, the first line names them), or a file declares them: `{\"fields\": [{\"name\": \"id\", \"type\": \"int64\"}]}`, where types are `string`, `int64`, `double`, `decimal(P,S)`, `boolean` and `timestamp`, and `source` is the key of a column that is called otherwise (docs/schema.md); they are kept in the lease table, and grow while workers run",
 			set: into(func(c *Config) *string { return &c.Schema }, anyText),
+		},
+		{
+			name: "NESTED", def: "json",
+			doc: "what becomes of an object within a JSON record: its text (`json`), or columns of its own keys (`flatten`: of `{\"a\":{\"b\":1}}` the column `a_b`); a file of SLUICE_SCHEMA may say it, too",
+			set: into(func(c *Config) *string { return &c.Nested }, oneOf("json", "flatten")),
 		},
 		{
 			name: "ENRICH", note: "none",

@@ -1,10 +1,12 @@
 package e2e
 
 import (
+	"bytes"
 	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,6 +99,93 @@ func TestAKeyBecomesAColumn(t *testing.T) {
 	oneTable(t, db, files, sent)
 }
 
+// TestDeclaredColumns declares decimals and a required column, of records some of which do not fit, and checks all of them.
+func TestDeclaredColumns(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, 2)
+	r := y.run(t, "one", declare(t, `{"name":"id","type":"int64","required":true},{"name":"small","type":"decimal(7,2)"},{"name":"large","type":"decimal(18,6)"},{"name":"name"}`))
+	var records []world.Record
+	for i := range 400 {
+		text := fmt.Sprintf(`{"id":%d,"small":"%d.%02d","large":%d.%06d,"name":"n"}`, i, i*7-1000, i%100, i*1_000_003, i)
+		switch i % 10 {
+		case 7:
+			text = fmt.Sprintf(`{"id":%d,"small":1.005,"large":1e15}`, i)
+		case 8:
+			text = fmt.Sprintf(`{"small":1,"name":"%d"}`, i)
+		}
+		one := recordOf(fmt.Sprint("key-", i), text)
+		one.Rejected = i%10 == 8
+		records = append(records, one)
+	}
+	put(t, y.producer, records)
+	y.all(t, r)
+	terminate(t, r.Process)
+	o := output(y.World)
+	o.Unfit = func(line []byte) bool { return !bytes.Contains(line, []byte(`"id":`)) }
+	if report := exact(t, o, y.ledger); report.Rejects != 40 || report.Rows != 360 {
+		t.Errorf("%+v; want 360 rows and 40 rejects", report)
+	}
+	db, err := check.OpenDuckDB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	cents := 0
+	for i := range 400 {
+		if i%10 != 7 && i%10 != 8 {
+			whole := i*7 - 1000
+			if cents += whole * 100; whole < 0 {
+				cents -= i % 100
+			} else {
+				cents += i % 100
+			}
+		}
+	}
+	files := filepath.Join(y.Bucket, "data", "*", "*.parquet")
+	if n := ask(t, db, `SELECT CAST(100 * sum(small) AS BIGINT) FROM read_parquet(?) WHERE typeof(small) = 'DECIMAL(7,2)' AND typeof(large) = 'DECIMAL(18,6)'`, files); n != cents {
+		t.Errorf("the sum is %d cents; want %d", n, cents)
+	}
+	rejects := filepath.Join(y.Bucket, "errors", "format-conversion-failed", "*", "*.json.gz")
+	if n := ask(t, db, `SELECT count(*) FROM read_json(?) WHERE errorCode = 'missing_value'`, rejects); n != 40 {
+		t.Errorf("%d records are rejected as not fitting the schema; want 40", n)
+	}
+}
+
+// TestPublicRecords puts the earthquakes of transform/testdata/public through the service, as JSON, and holds the table against
+// what DuckDB reads of the same file.
+func TestPublicRecords(t *testing.T) {
+	t.Parallel()
+	file, err := filepath.Abs("../../transform/testdata/public/earthquakes.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	y := newYard(t, 1)
+	r := y.run(t, "one", declare(t, `{"name":"id","required":true},{"name":"mag","type":"double","source":"properties.mag"},
+		{"name":"sig","type":"decimal(5,1)","source":"properties.sig"},{"name":"happened","type":"timestamp","format":"epoch_ms","source":"properties.time"},
+		{"name":"place","source":"properties.place"},{"name":"coordinates","source":"geometry.coordinates"}`), "SLUICE_NESTED=flatten")
+	var records []world.Record
+	for i, line := range bytes.Split(bytes.TrimSpace(text), []byte("\n")) {
+		records = append(records, recordOf(fmt.Sprint("key-", i), string(line)))
+	}
+	put(t, y.producer, records)
+	y.all(t, r)
+	terminate(t, r.Process)
+	db, err := check.OpenDuckDB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	compare := strings.Replace(`SELECT count(*) FROM (SELECT id, mag, CAST(sig AS BIGINT), epoch_ms(happened), place, CAST(json_extract_string(coordinates, '$[2]') AS DOUBLE) FROM read_parquet(?)
+		INTERSECT SELECT id, properties.mag, properties.sig, properties.time, properties.place, geometry.coordinates[3] FROM read_json('FILE'))`, "FILE", file, 1)
+	if n := ask(t, db, compare, filepath.Join(y.Bucket, "data", "*", "*.parquet")); n != len(records) {
+		t.Errorf("%d rows are what DuckDB reads of the records; want %d", n, len(records))
+	}
+}
+
 // oneTable checks that the files are one table, with their own columns and with those of the first file; in so many rows the
 // city is in its column or rescued.
 func oneTable(t *testing.T, db *sql.DB, files string, cities int) {
@@ -120,6 +209,7 @@ func oneTable(t *testing.T, db *sql.DB, files string, cities int) {
 func ask(t *testing.T, db *sql.DB, query string, files string) (n int) {
 	t.Helper()
 	if err := db.QueryRow(query, files).Scan(&n); err != nil {
+		t.Logf("%v", err)
 		return -1
 	}
 	return n

@@ -165,13 +165,17 @@ func (b *batch) score(at int64) {
 func (b *batch) reject(r *consumer.Record, sub int, code, message string, raw []byte) {
 	b.rejected[code]++
 	b.dropped += int64(len(raw))
-	prefix := b.p.cfg.ErrorPrefix.Append(nil, r.Arrival.In(b.p.cfg.Timezone), "processing-failed")
-	last := len(b.rejects) - 1
-	if last < 0 || b.rejects[last].prefix != string(prefix) {
-		b.rejects = append(b.rejects, errorFile{string(prefix), sink.NewRejects()})
-		last++
+	kind := "processing-failed"
+	if transform.Misfit(code) {
+		kind = "format-conversion-failed"
 	}
-	b.rejects[last].lines.Append(sink.Reject{
+	prefix := b.p.cfg.ErrorPrefix.Append(nil, r.Arrival.In(b.p.cfg.Timezone), kind)
+	file := slices.IndexFunc(b.rejects, func(e errorFile) bool { return e.prefix == string(prefix) })
+	if file < 0 {
+		file = len(b.rejects)
+		b.rejects = append(b.rejects, errorFile{string(prefix), sink.NewRejects()})
+	}
+	b.rejects[file].lines.Append(sink.Reject{
 		Arrival: r.Arrival, Code: code, Message: message, Raw: raw, Shard: b.shard, Sequence: r.SequenceNumber, Sub: sub,
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/sluice-etl/sluice/anomaly"
 	"github.com/sluice-etl/sluice/internal/columns"
 	"github.com/sluice-etl/sluice/transform"
 	"github.com/sluice-etl/sluice/transform/enrich"
@@ -70,4 +71,27 @@ func newEnricher(s transform.Schema, d Decoder, steps *enrich.Plan) (*enrich.Enr
 // rescuedColumn is the place of the column rescued, which every decoder has.
 func rescuedColumn(d Decoder) int {
 	return slices.IndexFunc(d.Fields(), func(f columns.Field) bool { return f.Name == transform.RescuedColumn })
+}
+
+// Columns are those of the files of a schema's records, in their order.
+func Columns(s transform.Schema, steps *enrich.Plan) ([]columns.Field, error) {
+	decoder, err := newDecoder(s, false)
+	if err != nil {
+		return nil, err
+	}
+	enricher, err := newEnricher(s, decoder, steps)
+	if err != nil {
+		return nil, err
+	}
+	return shown(enricher.Table(slices.Concat(ingestFields, anomaly.Fields())...)), nil
+}
+
+// shown are the columns of a table that files have.
+func shown(t *columns.Table) (fields []columns.Field) {
+	for i := range t.Columns {
+		if c := &t.Columns[i]; !c.Hidden {
+			fields = append(fields, c.Field)
+		}
+	}
+	return fields
 }

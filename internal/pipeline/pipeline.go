@@ -99,6 +99,7 @@ func Reasons() []string {
 	reasons := []string{
 		transform.CodeEmpty, transform.CodeInvalidJSON, transform.CodeInvalidUTF8, transform.CodeNotAnObject, transform.CodeTooDeep,
 		transform.CodeTooManyKeys, transform.CodeNoMatch, transform.CodeInvalidCSV, transform.CodeHeader,
+		transform.CodeMissing, transform.CodeMisfit,
 	}
 	for _, r := range []kpl.Reason{kpl.BadChecksum, kpl.BadProtobuf, kpl.BadIndex, kpl.Empty, kpl.TooManyRecords, kpl.TooManyBytes} {
 		reasons = append(reasons, string(r))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-etl/sluice/anomaly"
+	"github.com/sluice-etl/sluice/consumer"
 	"github.com/sluice-etl/sluice/internal/columns"
 	"github.com/sluice-etl/sluice/sink"
 	"github.com/sluice-etl/sluice/transform"
@@ -51,6 +52,22 @@ type agreement struct {
 	schema *transform.Schema
 	looked time.Time // when it was read
 	beyond string    // a later body that this release cannot read, and told of
+}
+
+// Agreed reads the schema that the workers have agreed on out of the lease table.
+func Agreed(ctx context.Context, clients consumer.Clients, table string) (*transform.Schema, error) {
+	text, err := clients.Document(ctx, table, schemaDocument)
+	if err != nil {
+		return nil, err
+	}
+	if text == "" {
+		return nil, fmt.Errorf("the lease table %s has no schema yet (item _%s): it comes with the first records", table, schemaDocument)
+	}
+	a, err := agreementOf(text)
+	if err != nil {
+		return nil, err
+	}
+	return a.schema, nil
 }
 
 func agreementOf(text string) (*agreement, error) {
@@ -213,22 +230,19 @@ func (p *Pipeline) Written(ctx context.Context, agreed func(ctx context.Context,
 	if err != nil {
 		return nil, err
 	}
-	var fields []columns.Field
-	for _, c := range p.newTable(enricher).Columns {
-		if !c.Hidden {
-			fields = append(fields, c.Field)
-		}
-	}
-	return fields, nil
+	return shown(p.newTable(enricher)), nil
 }
 
-// compare tells where what the workers have agreed on is for other records than this one is configured for, all of which
-// would be rejected.
+// compare tells where what the workers have agreed on is for other records than this one is configured for.
 func (p *Pipeline) compare(own, agreed *transform.Schema) error {
-	declared := p.cfg.Schema != nil
-	if own.Format != agreed.Format || declared && own.LogFormat != agreed.LogFormat {
-		return fmt.Errorf("the lease table (item _%s) has a schema for the format %q, and the configuration says %q; another format needs another SLUICE_APP, "+
-			"or that the item is deleted while no worker runs", schemaDocument, agreed.Format+" "+agreed.LogFormat, own.Format+" "+own.LogFormat)
+	if p.cfg.Schema == nil { // what a sample does not tell
+		like := *own
+		like.LogFormat, like.Rescue = agreed.LogFormat, agreed.Rescue
+		own = &like
+	}
+	if is, was := own.Form(), agreed.Form(); is != was {
+		return fmt.Errorf("the lease table (item _%s) has a schema for %s, and the configuration says %s; that needs another SLUICE_APP, "+
+			"or that the item is deleted while no worker runs", schemaDocument, was, is)
 	}
 	return nil
 }

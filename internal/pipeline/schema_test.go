@@ -155,7 +155,7 @@ func TestDeclaredColumns(t *testing.T) {
 		"CSV: at the end":   {format: "csv", declared: `{"name":"id","type":"int64","source":"ID"},{"name":"x"},{"name":"y"}`, want: "id:int64@0 x:string@0 y:string@2"},
 		"CSV: between":      {format: "csv", declared: `{"name":"id","type":"int64","source":"ID"},{"name":"y"},{"name":"x"}`, fault: "column 2 is y, and was x"},
 		"unreadable":        {agreed: `{"version":1,"fields":[{"name":"id","type":"shape"}]}`, declared: `{"name":"id"}`, fault: "no such column type"},
-		"a changed format":  {format: "tsv", agreed: agreed, declared: `{"name":"id"}`, fault: "another format needs another SLUICE_APP"},
+		"a changed format":  {format: "tsv", agreed: agreed, declared: `{"name":"id"}`, fault: `has a schema for the format "json", and the configuration says the format "tsv"`},
 		"nothing agreed on": {agreed: " ", declared: `{"name":"id"}`, want: "id:string@0"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -48,6 +48,9 @@ func schema(cfg *config.Config) (*transform.Schema, config.Faults) {
 		return nil, config.Faults{cfg.Fault("SCHEMA", err.Error())}
 	}
 	declared.Format, declared.LogFormat = base.Format, base.LogFormat
+	if declared.Nested == transform.NestedJSON && cfg.Nested == transform.NestedFlatten && cfg.Format == "json" {
+		declared.Nested = transform.NestedFlatten
+	}
 	return &declared, nil
 }
 
@@ -70,5 +73,9 @@ func newDetector(cfg *config.Config, reserved ...string) pipeline.Detector {
 	case transform.FormatCSV, transform.FormatTSV:
 		return transform.NewHeaderDetector(cfg.Format, reserved...)
 	}
-	return transform.NewDetector(reserved...)
+	d := transform.NewDetector(reserved...)
+	if cfg.Nested == transform.NestedFlatten {
+		d.Flatten()
+	}
+	return d
 }

@@ -43,13 +43,6 @@ const (
 	textOutput = "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat"
 )
 
-// glueTypes are what columns' types are called in Glue and Athena.
-var glueTypes = map[columns.Type]string{
-	columns.String: "string", columns.Int64: "bigint", columns.Double: "double", columns.Boolean: "boolean", columns.Timestamp: "timestamp",
-}
-
-func glueType(f columns.Field) string { return glueTypes[f.Type] }
-
 // input is the table as it is made where there is none. A column that is called as a partition key is left out, since Athena
 // refuses tables that have a name twice: queries see the partition's value.
 func (d Definition) input(table string) *types.TableInput {
@@ -79,7 +72,7 @@ func (d Definition) missing(has, keys []types.Column) (add []types.Column, diffe
 		if slices.ContainsFunc(keys, named(f.Name)) {
 			continue
 		}
-		want := glueType(f)
+		want := f.SQLType()
 		i := slices.IndexFunc(has, named(f.Name))
 		if i < 0 {
 			add = append(add, types.Column{Name: aws.String(f.Name), Type: &want})

@@ -164,7 +164,7 @@ func (s *source) compile(b *binding) (*expression, reflect.Type, error) {
 }
 
 // examples are values of the types that columns have in expressions.
-var examples = [...]any{columns.String: "", columns.Int64: 0, columns.Double: 0.0, columns.Boolean: false, columns.Timestamp: time.Time{}}
+var examples = [...]any{columns.String: "", columns.Int64: 0, columns.Double: 0.0, columns.Boolean: false, columns.Timestamp: time.Time{}, columns.Decimal: 0.0}
 
 // lifter replaces the operators that look at nulls, the innermost first, by variables of which each stands for a term.
 type lifter struct {
@@ -313,6 +313,8 @@ func (c *columnTerm) value(s *state) any {
 		return int(col.Ints[s.row])
 	case columns.Double:
 		return col.Doubles[s.row]
+	case columns.Decimal:
+		return col.DecimalAt(s.row)
 	case columns.Boolean:
 		return col.Bools[s.row]
 	case columns.Timestamp:

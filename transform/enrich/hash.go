@@ -98,6 +98,8 @@ func appendText(dst []byte, c *columns.Column, row int) []byte {
 	switch c.Type {
 	case columns.Int64:
 		return strconv.AppendInt(dst, c.Ints[row], 10)
+	case columns.Decimal:
+		return columns.AppendDecimal(dst, c.Ints[row], c.Scale)
 	case columns.Timestamp:
 		return time.UnixMilli(c.Ints[row]).UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z")
 	case columns.Double:

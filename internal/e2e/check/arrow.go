@@ -75,6 +75,8 @@ func arrowColumn(f arrow.Field) (Column, error) {
 		return Column{f.Name, Double}, nil
 	case *arrow.BooleanType:
 		return Column{f.Name, Boolean}, nil
+	case *arrow.Decimal128Type:
+		return Column{f.Name, decimal(int64(t.Precision), int64(t.Scale))}, nil
 	case *arrow.TimestampType:
 		if t.Unit == arrow.Millisecond && t.TimeZone == "UTC" {
 			return Column{f.Name, Timestamp}, nil
@@ -98,6 +100,8 @@ func arrowValue(c arrow.Array, n int) any {
 		return c.Value(n)
 	case *array.Boolean:
 		return c.Value(n)
+	case *array.Decimal128:
+		return decimalText(c.Value(n).BigInt(), int64(c.DataType().(*arrow.Decimal128Type).Scale))
 	case *array.Timestamp:
 		return time.UnixMilli(int64(c.Value(n))).UTC()
 	}

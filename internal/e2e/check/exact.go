@@ -194,13 +194,18 @@ func (a *audit) rejects(o object) error {
 		if !ok {
 			continue
 		}
-		if want := render(a.output.ErrorPrefix, r.arrival(), "processing-failed"); want != o.prefix {
+		unfit := a.output.Unfit != nil && a.output.Unfit(r.Raw)
+		kind := "processing-failed"
+		if unfit {
+			kind = "format-conversion-failed"
+		}
+		if want := render(a.output.ErrorPrefix, r.arrival(), kind); want != o.prefix {
 			a.wrong.add("%s: line %d arrived %s and belongs to %s", o.key, count, r.arrival().UTC().Format(time.RFC3339Nano), want)
 		}
 		if entry, ok := a.mark(o, id); ok {
 			a.arrival(o, entry, r.arrival())
 			payload := a.ledger.Payload(entry)
-			if isRecord(payload) {
+			if isRecord(payload) && !unfit {
 				a.wrong.add("%s: line %d (%s: %s) rejects a record: %s", o.key, count, r.Code, r.Message, clip(string(payload)))
 			}
 			if !bytes.Equal(r.Raw, payload) && !bytes.Equal(trim(r.Raw), trim(payload)) {

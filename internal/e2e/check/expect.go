@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/big"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -173,6 +174,9 @@ func expected(t Type, raw json.RawMessage) (value any, whole bool) {
 		return nil, true
 	}
 	number := literal[0] == '-' || '0' <= literal[0] && literal[0] <= '9'
+	if precision, scale, ok := t.digits(); ok {
+		return expectedDecimal(literal, precision, scale)
+	}
 	switch t {
 	case Text:
 		return expectedText(raw)
@@ -201,6 +205,22 @@ func expected(t Type, raw json.RawMessage) (value any, whole bool) {
 		}
 	}
 	return nil, false
+}
+
+var numeral = regexp.MustCompile(`^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d{1,3})?$`)
+
+// expectedDecimal takes numbers, and strings of one, that have no digit more than the decimal.
+func expectedDecimal(literal string, precision, scale int64) (value any, whole bool) {
+	text := strings.Trim(literal, `"`)
+	v, ok := new(big.Rat).SetString(text)
+	if !ok || !numeral.MatchString(text) {
+		return nil, false
+	}
+	digits := strings.TrimLeft(strings.TrimPrefix(v.FloatString(int(scale)), "-"), "0.")
+	if same, _ := new(big.Rat).SetString(v.FloatString(int(scale))); same.Cmp(v) != 0 || int64(len(strings.Replace(digits, ".", "", 1))) > precision {
+		return nil, false
+	}
+	return v.FloatString(int(scale)), v.Sign() != 0 || literal[0] != '-'
 }
 
 func expectedText(raw json.RawMessage) (value any, whole bool) {

@@ -19,6 +19,9 @@ type Output struct {
 	Prefix      string // expression of the data prefix, for example data/dt=!{timestamp:yyyy-MM-dd}/
 	ErrorPrefix string // expression of the prefix of rejects
 	StatePrefix string // of detector snapshots; anything may lie below it
+
+	// Unfit tells which lines can be read, but are rejected because they do not fit the schema; nil: none.
+	Unfit func(line []byte) bool
 }
 
 // Partition is the prefix that rows which arrived at a time belong to.

@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"math/big"
 	"strings"
 	"time"
 
-	_ "github.com/duckdb/duckdb-go/v2" // the driver "duckdb"
+	"github.com/duckdb/duckdb-go/v2" // the driver "duckdb", too
 )
 
 // Type is the type of a column, as far as readers agree on how to call it.
@@ -23,13 +24,31 @@ const (
 	Timestamp Type = "timestamp" // with a time zone: an instant
 )
 
+// decimal is the type of decimals of so many digits, of which so many are behind the point. Their values are text with all
+// of these.
+func decimal(precision, scale int64) Type {
+	return Type(fmt.Sprintf("decimal(%d,%d)", precision, scale))
+}
+
+// digits are those of a type that decimal gave.
+func (t Type) digits() (precision, scale int64, ok bool) {
+	n, _ := fmt.Sscanf(string(t), "decimal(%d,%d)", &precision, &scale)
+	return precision, scale, n == 2
+}
+
+// decimalText is the text of an integer with so many digits behind the point.
+func decimalText(v *big.Int, scale int64) string {
+	unit := new(big.Int).Exp(big.NewInt(10), big.NewInt(scale), nil)
+	return new(big.Rat).SetFrac(v, unit).FloatString(int(scale))
+}
+
 // Column is a column of a file.
 type Column struct {
 	Name string
 	Type Type
 }
 
-// Row is one row of a file. Values are nil, string, int64, float64, bool or time.Time (UTC), in the order of the columns.
+// Row is one row of a file. Values are nil, string (of decimals, too), int64, float64, bool or time.Time (UTC), in the order of the columns.
 type Row struct {
 	Columns []Column // shared by the rows of a file
 	Values  []any    // valid until the next row
@@ -101,8 +120,11 @@ func readDuckDB(db *sql.DB, path string, yield func(Row, error) bool) error {
 			return fmt.Errorf("row %v came as row %d", values[last], number)
 		}
 		for i, v := range values[:last] {
-			if n, ok := v.(int32); ok {
+			switch n := v.(type) {
+			case int32:
 				v = int64(n)
+			case duckdb.Decimal:
+				v = decimalText(n.Value, int64(n.Scale))
 			}
 			row.Values[i] = v
 		}
@@ -120,6 +142,9 @@ func duckColumn(t *sql.ColumnType) (Column, error) {
 	}
 	name := strings.ToUpper(t.DatabaseTypeName())
 	kind, ok := types[name]
+	if precision, scale, sized := Type(strings.ToLower(name)).digits(); sized {
+		kind, ok = decimal(precision, scale), true
+	}
 	if !ok {
 		return Column{}, fmt.Errorf("column %s is of an unexpected type: %s", t.Name(), name)
 	}
