@@ -122,12 +122,12 @@ func keys() []key[Config] {
 		},
 		{
 			name: "PREFIX", def: "data/dt=!{timestamp:yyyy-MM-dd}/",
-			doc: "where the data lies: a Firehose prefix expression",
+			doc: "where the data lies: a Firehose prefix expression, of `!{timestamp:PATTERN}`, `!{firehose:random-string}` and `!{partitionKeyFromQuery:COLUMN}`",
 			set: into(func(c *Config) *string { return &c.Prefix }, objectPrefix),
 		},
 		{
 			name: "ERROR_PREFIX", def: "errors/!{firehose:error-output-type}/dt=!{timestamp:yyyy-MM-dd}/",
-			doc: "where rejected records lie: a Firehose prefix expression",
+			doc: "where rejected records lie: a Firehose prefix expression, with `!{firehose:error-output-type}` and without columns",
 			set: into(func(c *Config) *string { return &c.ErrorPrefix }, objectPrefix),
 		},
 		{

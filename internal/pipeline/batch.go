@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/sluice-etl/sluice/anomaly"
@@ -16,6 +17,12 @@ import (
 const (
 	maxTable  = 1 << 30 // bytes of a batch; a column's text must stay below 4 GiB, also with one more record
 	sizeEvery = 256 << 10
+
+	// Where one record can have rows of many partitions, a batch ends while it could have so many files more.
+	spareFiles = 32
+
+	nowhere       = -1          // the partition of a row that is rejected for it
+	codePartition = "partition" // of its reject
 )
 
 // batch holds the rows of a shard that are not committed: one table, in which each row has the number of the
@@ -31,9 +38,11 @@ type batch struct {
 	raw        *columns.Column  // the lines as they came, where the files are made of these; else nil
 	verdicts   int              // the place of the detectors' columns
 	partitions *sink.Partitioner
-	partition  []int32 // of each row
-	rejects    []errorFile
+	partition  []int32           // of each row
+	errors     *sink.Partitioner // of rejects
+	rejects    []*sink.Rejects   // by partition
 
+	spare    int // files that the batch can have more when it ends: as many as the next record may need
 	records  int
 	size     int64 // in memory, as told to the budget
 	unsized  int   // bytes of payloads that came since size was taken
@@ -43,16 +52,11 @@ type batch struct {
 	dropped  int64 // bytes in rejects
 }
 
-// errorFile gathers the rejects that go under one prefix.
-type errorFile struct {
-	prefix string
-	lines  *sink.Rejects
-}
-
 func newBatch(p *Pipeline, shard string, decoder Decoder, engine *anomaly.Engine) *batch {
 	b := &batch{
-		p: p, shard: shard, decoder: decoder, engine: engine, shrinks: 1, rejected: map[string]int{},
-		partitions: sink.NewPartitioner(p.cfg.Prefix, p.cfg.Timezone), flagged: make([]int, len(p.cfg.Detectors)),
+		p: p, shard: shard, decoder: decoder, engine: engine, shrinks: 1, rejected: map[string]int{}, flagged: make([]int, len(p.cfg.Detectors)),
+		partitions: sink.NewPartitioner(p.cfg.Prefix, p.cfg.Timezone, ""),
+		errors:     sink.NewPartitioner(p.cfg.ErrorPrefix, p.cfg.Timezone, "processing-failed"),
 	}
 	own := len(decoder.Fields())
 	b.out.Table = p.newTable(decoder)
@@ -61,6 +65,10 @@ func newBatch(p *Pipeline, shard string, decoder Decoder, engine *anomaly.Engine
 	}
 	b.ingest = b.out.Table.Columns[own:]
 	b.verdicts = own + len(ingestFields)
+	b.spare = 1
+	if len(p.cfg.Prefix.Columns()) > 0 {
+		b.spare = spareFiles
+	}
 	return b
 }
 
@@ -70,7 +78,20 @@ func (p *Pipeline) newTable(decoder Decoder) *columns.Table {
 	if p.cfg.Output == sink.OutputRaw {
 		fields = append(fields, columns.Field{Name: sink.RawColumn, Type: columns.String, Required: true})
 	}
-	return columns.NewTable(fields)
+	t := columns.NewTable(fields)
+	for i := range t.Columns {
+		c := &t.Columns[i]
+		c.Hidden = c.Name == sink.RawColumn || slices.Contains(p.cfg.Prefix.FolderColumns(), c.Name)
+	}
+	return t
+}
+
+// bind finds the columns that the prefix shows. It comes before the first row.
+func (b *batch) bind() error {
+	if err := b.partitions.Bind(b.out.Table); err != nil {
+		return fmt.Errorf("SLUICE_PREFIX: %w", err)
+	}
+	return nil
 }
 
 func (b *batch) empty() bool { return b == nil || b.records == 0 }
@@ -92,10 +113,7 @@ func (b *batch) add(r *consumer.Record) {
 		b.out.Places, b.out.Raw, b.out.Rejects, b.out.Lines = b.out.Places[:0], b.out.Raw[:0], b.out.Rejects[:0], 0
 		b.decoder.Decode(payload, &b.out)
 		for i, place := range b.out.Places {
-			if b.raw != nil {
-				b.raw.AppendText(b.out.Raw[i])
-			}
-			b.row(r, sub+int(place))
+			b.row(r, sub+int(place), b.out.Raw[i])
 		}
 		for i := range b.out.Rejects {
 			reject := &b.out.Rejects[i]
@@ -105,46 +123,54 @@ func (b *batch) add(r *consumer.Record) {
 	}
 }
 
-// row completes a row of which the decoder filled its columns.
-func (b *batch) row(r *consumer.Record, sub int) {
+// row completes a row of which the decoder filled its columns, from a line.
+func (b *batch) row(r *consumer.Record, sub int, line []byte) {
 	at := r.Arrival.UnixMilli()
+	if b.raw != nil {
+		b.raw.AppendText(line)
+	}
 	b.ingest[0].AppendInt(at)
 	b.ingest[1].AppendString(b.shard)
 	b.ingest[2].AppendString(r.SequenceNumber)
 	b.ingest[3].AppendInt(int64(sub))
-	b.score(at)
-	b.partition = append(b.partition, b.partitions.Partition(at))
+	flags := b.score(at)
+	partition, err := b.partitions.Partition(at, b.out.Table.Rows(), consumer.MaxFiles-1-len(b.rejects))
+	if err != nil {
+		partition = nowhere
+		b.reject(r, sub, codePartition, err.Error(), line)
+	} else {
+		for _, flag := range flags {
+			b.flagged[flag.Detector]++
+		}
+	}
+	b.partition = append(b.partition, partition)
 	b.out.Table.EndRow()
 }
 
 // score asks the detectors about the row that is being completed.
-func (b *batch) score(at int64) {
+func (b *batch) score(at int64) []anomaly.Flag {
 	t := b.out.Table
 	verdict := b.engine.Score(t, t.Rows(), at)
 	verdict.Append(t, b.verdicts)
-	for _, flag := range verdict.Flags {
-		b.flagged[flag.Detector]++
-	}
+	return verdict.Flags
 }
 
 // reject keeps a line that is no record, for the error prefix.
 func (b *batch) reject(r *consumer.Record, sub int, code, message string, raw []byte) {
 	b.rejected[code]++
 	b.dropped += int64(len(raw))
-	prefix := b.p.cfg.ErrorPrefix.Append(nil, r.Arrival.In(b.p.cfg.Timezone), "processing-failed")
-	last := len(b.rejects) - 1
-	if last < 0 || b.rejects[last].prefix != string(prefix) {
-		b.rejects = append(b.rejects, errorFile{string(prefix), sink.NewRejects()})
-		last++
+	n := b.errors.Number(r.Arrival.UnixMilli())
+	if int(n) == len(b.rejects) {
+		b.rejects = append(b.rejects, sink.NewRejects())
 	}
-	b.rejects[last].lines.Append(sink.Reject{
+	b.rejects[n].Append(sink.Reject{
 		Arrival: r.Arrival, Code: code, Message: message, Raw: raw, Shard: b.shard, Sequence: r.SequenceNumber, Sub: sub,
 	})
 }
 
 // full tells why the batch must end, or nothing. Its size is looked at now and then.
 func (b *batch) full() (trigger string) {
-	if b.partitions.Len()+len(b.rejects) >= consumer.MaxFiles {
+	if b.partitions.Len()+len(b.rejects) >= consumer.MaxFiles-b.spare {
 		return "partitions"
 	}
 	if b.unsized < sizeEvery {
@@ -185,7 +211,9 @@ func (b *batch) files(ctx context.Context) ([]consumer.File, error) {
 	}
 	rows := make([][]int32, b.partitions.Len())
 	for row, partition := range b.partition {
-		rows[partition] = append(rows[partition], int32(row))
+		if partition != nowhere {
+			rows[partition] = append(rows[partition], int32(row))
+		}
 	}
 	var files []consumer.File
 	kind, encoded := encoder.Kind(), 0
@@ -206,12 +234,12 @@ func (b *batch) files(ctx context.Context) ([]consumer.File, error) {
 	if size := b.out.Table.Size(); size > sizeEvery {
 		b.shrinks = min(1, float64(encoded)/float64(size))
 	}
-	for _, e := range b.rejects {
-		body, err := e.lines.Bytes()
+	for n, lines := range b.rejects {
+		body, err := lines.Bytes()
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, consumer.File{Prefix: e.prefix, Extension: sink.RejectsExtension, ContentType: sink.RejectsType, Body: body})
+		files = append(files, consumer.File{Prefix: b.errors.Key(int32(n)), Extension: sink.RejectsExtension, ContentType: sink.RejectsType, Body: body})
 	}
 	return files, nil
 }
@@ -242,6 +270,7 @@ func (b *batch) reset() {
 	b.out.Reset()
 	b.out.Table.Truncate(0)
 	b.partitions.Reset()
+	b.errors.Reset()
 	b.partition, b.rejects, b.records, b.dropped = b.partition[:0], nil, 0, 0
 	clear(b.rejected)
 	clear(b.flagged)

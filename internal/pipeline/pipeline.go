@@ -94,7 +94,7 @@ func Triggers() []string {
 func Reasons() []string {
 	reasons := []string{
 		transform.CodeEmpty, transform.CodeInvalidJSON, transform.CodeInvalidUTF8, transform.CodeNotAnObject, transform.CodeTooDeep,
-		transform.CodeTooManyKeys, transform.CodeNoMatch, transform.CodeInvalidCSV, transform.CodeHeader,
+		transform.CodeTooManyKeys, transform.CodeNoMatch, transform.CodeInvalidCSV, transform.CodeHeader, codePartition,
 	}
 	for _, r := range []kpl.Reason{kpl.BadChecksum, kpl.BadProtobuf, kpl.BadIndex, kpl.Empty, kpl.TooManyRecords, kpl.TooManyBytes} {
 		reasons = append(reasons, string(r))

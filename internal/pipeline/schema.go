@@ -58,6 +58,15 @@ func agreementOf(text string) (*agreement, error) {
 	return a, nil
 }
 
+// Columns are the names of all columns of rows of a schema.
+func Columns(s *transform.Schema) []string {
+	var names []string
+	for _, f := range s.Fields {
+		names = append(names, f.Name)
+	}
+	return append(append(names, transform.RescuedColumn), Reserved()...)
+}
+
 // schema gives the schema that all workers write, or nil where none is settled. When the sample has records, it settles
 // one if nobody has. Columns that are declared, and that the others do not know yet, are added to it.
 func (p *Pipeline) schema(ctx context.Context, session Shard, sample Detector) (*transform.Schema, error) {

@@ -1,8 +1,13 @@
 package service
 
 import (
+	"fmt"
+	"slices"
+	"strings"
+
 	"github.com/sluice-etl/sluice/anomaly"
 	"github.com/sluice-etl/sluice/internal/config"
+	"github.com/sluice-etl/sluice/internal/pipeline"
 	"github.com/sluice-etl/sluice/sink"
 	"github.com/sluice-etl/sluice/sink/catalog"
 	"github.com/sluice-etl/sluice/transform"
@@ -36,6 +41,14 @@ func interpret(cfg *config.Config) (p plan, faults config.Faults) {
 	schema, schemaFaults := schema(cfg)
 	p.schema = schema
 	faults = append(faults, schemaFaults...)
+	if p.prefix != nil && schema != nil {
+		names := pipeline.Columns(schema)
+		for _, column := range p.prefix.Columns() {
+			if !slices.Contains(names, column) {
+				faults = append(faults, cfg.Fault("PREFIX", fmt.Sprintf("there is no column %q; there are %s", column, strings.Join(names, ", "))))
+			}
+		}
+	}
 	for _, d := range cfg.Detectors {
 		settings := anomaly.Settings{
 			Name: d.Name, Kind: d.Kind, Key: d.Key, Window: d.Window, Threshold: d.Threshold, MinCount: d.MinCount,
