@@ -32,6 +32,11 @@ type Config struct {
 	ApacheTypes     string // typed or string
 	Schema          string // detect, or the name of a file
 
+	TimeColumn    string // empty for none
+	TimeFormat    string // auto or a pattern, which is not checked here
+	PartitionTime string // arrival or event
+	MaxSkew       time.Duration
+
 	Bucket      string
 	KMSKey      string // empty: the bucket's own encryption
 	Prefix      string // an expression; its syntax is not checked here

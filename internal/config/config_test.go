@@ -117,6 +117,7 @@ func TestFields(t *testing.T) {
 	want := &Config{
 		Stream: "arn:aws:kinesis:eu-central-1:123456789012:stream/tickets", App: "tickets-etl", LeaseTable: "tickets-leases",
 		Start: start, WorkerID: "worker-1", MaxLeases: 4, FailoverTime: 90 * time.Second, ShutdownTimeout: 25 * time.Second,
+		TimeColumn: "paid_at", TimeFormat: "yyyy-MM-dd HH:mm:ss", PartitionTime: "event", MaxSkew: time.Hour,
 		Format: "json", ApacheLogFormat: `%h %l %u %t "%r" %>s %b`, ApacheTypes: "string", Schema: "detect", Bucket: "my.tickets-1", KMSKey: "alias/tickets",
 		Prefix: "TicketTransactionStreamingData/ingest_year=!{timestamp:yyyy}/", ErrorPrefix: "rejects/", StatePrefix: "state/",
 		Timezone: zone, Output: "parquet", Compression: "none", FlushBytes: 8 << 20, FlushInterval: 5 * time.Minute, MemoryLimit: 1e9,

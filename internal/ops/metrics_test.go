@@ -56,6 +56,7 @@ func use(m *Metrics, shard string) {
 	m.Received(10, 1000)
 	m.Rejected("not_json", 1)
 	m.Rescued(2)
+	m.Skewed(6)
 	m.Duplicates(3)
 	m.Anomalies("rate", 4)
 	m.Buffered(512)
@@ -85,6 +86,7 @@ func TestScrape(t *testing.T) {
 		{"sluice_bytes_received_total", "counter", `sluice_bytes_received_total 1000`},
 		{"sluice_rows_committed_total", "counter", `sluice_rows_committed_total 9`},
 		{"sluice_rows_rescued_total", "counter", `sluice_rows_rescued_total 2`},
+		{"sluice_time_skewed_total", "counter", `sluice_time_skewed_total 6`},
 		{"sluice_duplicate_keys_total", "counter", `sluice_duplicate_keys_total 3`},
 		{"sluice_records_rejected_total", "counter", `sluice_records_rejected_total{reason="not_json"} 1`},
 		{"sluice_anomalies_total", "counter", `sluice_anomalies_total{detector="rate"} 4`},

@@ -37,6 +37,7 @@ type batch struct {
 	ingest     []columns.Column // those of the table
 	raw        *columns.Column  // the lines as they came, where the files are made of these; else nil
 	verdicts   int              // the place of the detectors' columns
+	times      eventTimes
 	partitions *sink.Partitioner
 	partition  []int32           // of each row
 	errors     *sink.Partitioner // of rejects
@@ -55,6 +56,7 @@ type batch struct {
 func newBatch(p *Pipeline, shard string, decoder Decoder, engine *anomaly.Engine) *batch {
 	b := &batch{
 		p: p, shard: shard, decoder: decoder, engine: engine, shrinks: 1, rejected: map[string]int{}, flagged: make([]int, len(p.cfg.Detectors)),
+		times:      eventTimes{EventTime: p.cfg.EventTime},
 		partitions: sink.NewPartitioner(p.cfg.Prefix, p.cfg.Timezone, ""),
 		errors:     sink.NewPartitioner(p.cfg.ErrorPrefix, p.cfg.Timezone, "processing-failed"),
 	}
@@ -66,7 +68,7 @@ func newBatch(p *Pipeline, shard string, decoder Decoder, engine *anomaly.Engine
 	b.ingest = b.out.Table.Columns[own:]
 	b.verdicts = own + len(ingestFields)
 	b.spare = 1
-	if len(p.cfg.Prefix.Columns()) > 0 {
+	if len(p.cfg.Prefix.Columns()) > 0 || p.cfg.EventTime.Partition {
 		b.spare = spareFiles
 	}
 	return b
@@ -86,12 +88,12 @@ func (p *Pipeline) newTable(decoder Decoder) *columns.Table {
 	return t
 }
 
-// bind finds the columns that the prefix shows. It comes before the first row.
+// bind finds the columns that the prefix shows, and that of the time. It comes before the first row.
 func (b *batch) bind() error {
 	if err := b.partitions.Bind(b.out.Table); err != nil {
 		return fmt.Errorf("SLUICE_PREFIX: %w", err)
 	}
-	return nil
+	return b.times.bind(b.out.Table.Columns[:b.verdicts-len(ingestFields)])
 }
 
 func (b *batch) empty() bool { return b == nil || b.records == 0 }
@@ -112,8 +114,9 @@ func (b *batch) add(r *consumer.Record) {
 	for _, payload := range r.User {
 		b.out.Places, b.out.Raw, b.out.Rejects, b.out.Lines = b.out.Places[:0], b.out.Raw[:0], b.out.Rejects[:0], 0
 		b.decoder.Decode(payload, &b.out)
+		b.out.Rescued += b.times.take(b.out.Table.Rows(), len(b.out.Places), r.Arrival.UnixMilli())
 		for i, place := range b.out.Places {
-			b.row(r, sub+int(place), b.out.Raw[i])
+			b.row(r, sub+int(place), b.out.Raw[i], b.times.at[i])
 		}
 		for i := range b.out.Rejects {
 			reject := &b.out.Rejects[i]
@@ -123,8 +126,8 @@ func (b *batch) add(r *consumer.Record) {
 	}
 }
 
-// row completes a row of which the decoder filled its columns, from a line.
-func (b *batch) row(r *consumer.Record, sub int, line []byte) {
+// row completes a row of which the decoder filled its columns, from a line that tells a time.
+func (b *batch) row(r *consumer.Record, sub int, line []byte, when int64) {
 	at := r.Arrival.UnixMilli()
 	if b.raw != nil {
 		b.raw.AppendText(line)
@@ -133,7 +136,10 @@ func (b *batch) row(r *consumer.Record, sub int, line []byte) {
 	b.ingest[1].AppendString(b.shard)
 	b.ingest[2].AppendString(r.SequenceNumber)
 	b.ingest[3].AppendInt(int64(sub))
-	flags := b.score(at)
+	flags := b.score(when)
+	if b.times.Partition {
+		at = when
+	}
 	partition, err := b.partitions.Partition(at, b.out.Table.Rows(), consumer.MaxFiles-1-len(b.rejects))
 	if err != nil {
 		partition = nowhere
@@ -221,6 +227,9 @@ func (b *batch) files(ctx context.Context) ([]consumer.File, error) {
 		if len(selection) == 0 {
 			continue
 		}
+		if b.p.cfg.Output == sink.OutputParquet {
+			b.times.sort(selection)
+		}
 		body, err := encoder.Encode(nil, b.out.Table, selection)
 		if err != nil {
 			return nil, err
@@ -254,6 +263,7 @@ func (b *batch) committed() {
 		m.Rejected(reason, n)
 	}
 	m.Rescued(b.out.Rescued)
+	m.Skewed(b.times.marked)
 	m.Duplicates(b.out.Duplicates)
 	for i, d := range b.p.cfg.Detectors {
 		m.Anomalies(d.Name, b.flagged[i])
@@ -271,6 +281,7 @@ func (b *batch) reset() {
 	b.out.Table.Truncate(0)
 	b.partitions.Reset()
 	b.errors.Reset()
+	b.times.reset()
 	b.partition, b.rejects, b.records, b.dropped = b.partition[:0], nil, 0, 0
 	clear(b.rejected)
 	clear(b.flagged)

@@ -22,6 +22,7 @@ type Config struct {
 	Output, Compression string         // of the files: see sink.Options
 	CreatedBy           string         // named in them
 	Detectors           []anomaly.Settings
+	EventTime           EventTime
 
 	Schema      *transform.Schema                 // what the workers agree on if they have not yet; nil: it is found in the first records,
 	NewDetector func(reserved ...string) Detector // by one of these
@@ -37,8 +38,9 @@ type Config struct {
 // Metrics hears what happens to records. Its methods are called concurrently.
 type Metrics interface {
 	Received(records, bytes int)                             // of Kinesis, when they are taken from the shard
-	Rejected(reason string, n int)                           // the next four when the batch is committed
+	Rejected(reason string, n int)                           // the next five when the batch is committed
 	Rescued(rows int)                                        // rows with something in the column rescued
+	Skewed(rows int)                                         // rows of which the time is too far from the arrival
 	Duplicates(keys int)                                     // keys that came again in the same record
 	Anomalies(detector string, n int)                        //
 	SnapshotLost()                                           // a detectors' snapshot that should be there could not be used
@@ -73,7 +75,7 @@ func New(cfg Config) (*Pipeline, error) {
 	p := &Pipeline{cfg: cfg, encoders: make(chan sink.Encoder, runtime.GOMAXPROCS(0))}
 	p.budget.limit = cfg.MemoryLimit
 	for range cap(p.encoders) {
-		e, err := sink.NewEncoder(sink.Options{Output: cfg.Output, Compression: cfg.Compression, CreatedBy: cfg.CreatedBy})
+		e, err := sink.NewEncoder(sink.Options{Output: cfg.Output, Compression: cfg.Compression, CreatedBy: cfg.CreatedBy, SortedBy: cfg.EventTime.Column})
 		if err != nil {
 			return nil, err
 		}

@@ -19,6 +19,7 @@ type plan struct {
 	detectors           []anomaly.Settings
 	schema              *transform.Schema // nil: it is to be found
 	table               *catalog.Layout   // nil: there is no table in the catalog
+	time                pipeline.EventTime
 }
 
 // Check finds what config.Load cannot know: faults in what the stages have to understand.
@@ -41,6 +42,17 @@ func interpret(cfg *config.Config) (p plan, faults config.Faults) {
 	schema, schemaFaults := schema(cfg)
 	p.schema = schema
 	faults = append(faults, schemaFaults...)
+	format, err := transform.ParseTimeFormat(cfg.TimeFormat)
+	if err != nil {
+		faults = append(faults, cfg.Fault("TIME_FORMAT", err.Error()))
+	}
+	p.time = pipeline.EventTime{Column: cfg.TimeColumn, Format: format, Partition: cfg.PartitionTime == event, MaxSkew: cfg.MaxSkew}
+	switch {
+	case cfg.TimeColumn == "" && p.time.Partition:
+		faults = append(faults, cfg.Fault("PARTITION_TIME", "event needs a column that tells the time; set SLUICE_TIME_COLUMN"))
+	case cfg.TimeColumn != "" && schema != nil && !slices.ContainsFunc(schema.Fields, func(f transform.Field) bool { return f.Name == cfg.TimeColumn }):
+		faults = append(faults, cfg.Fault("TIME_COLUMN", fmt.Sprintf("the schema has no column %q", cfg.TimeColumn)))
+	}
 	if p.prefix != nil && schema != nil {
 		names := pipeline.Columns(schema)
 		for _, column := range p.prefix.Columns() {

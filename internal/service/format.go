@@ -14,6 +14,7 @@ const (
 	detect  = "detect" // SLUICE_SCHEMA
 	auto    = "auto"   // SLUICE_APACHE_LOG_FORMAT
 	allText = "string" // SLUICE_APACHE_TYPES
+	event   = "event"  // SLUICE_PARTITION_TIME
 )
 
 // schema is what the configuration says of the columns: nil, where they are to be found in the first records.

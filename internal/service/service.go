@@ -75,7 +75,7 @@ func (s *Service) Run(ctx context.Context) error {
 		Prefix: s.plan.prefix, ErrorPrefix: s.plan.errorPrefix, Timezone: s.cfg.Timezone,
 		Schema:      s.plan.schema,
 		NewDetector: func(reserved ...string) pipeline.Detector { return newDetector(s.cfg, reserved...) },
-		Output:      s.cfg.Output, Compression: s.cfg.Compression, CreatedBy: s.build.Version, Detectors: s.plan.detectors,
+		Output:      s.cfg.Output, Compression: s.cfg.Compression, CreatedBy: s.build.Version, Detectors: s.plan.detectors, EventTime: s.plan.time,
 		FlushBytes: s.cfg.FlushBytes, FlushInterval: s.cfg.FlushInterval,
 		// The rest is for what is being read, encoded and uploaded, and for garbage.
 		MemoryLimit: s.cfg.MemoryLimit * 2 / 5,
