@@ -39,7 +39,10 @@ type Partitioner struct {
 
 	from, to int64 // of the last time, while it is sure to have the same slot
 	slot     int32
+	last     int32 // the slot's partition, where there are no columns; unknown else
 }
+
+const unknown = -1
 
 // NewPartitioner makes a partitioner without partitions. Prefixes show the times of a location, and an error-output-type.
 func NewPartitioner(p *Prefix, location *time.Location, errorType string) *Partitioner {
@@ -71,6 +74,9 @@ func (p *Partitioner) Partition(ms int64, row, limit int) (int32, error) {
 	if ms < p.from || ms >= p.to {
 		p.enter(ms)
 	}
+	if p.last != unknown {
+		return p.last, nil
+	}
 	p.text = binary.LittleEndian.AppendUint32(p.text[:0], uint32(p.slot))
 	for _, c := range p.columns {
 		p.text = append(p.appendValue(p.text, c, row), 0) // which ends no other value, as it is escaped
@@ -79,6 +85,7 @@ func (p *Partitioner) Partition(ms int64, row, limit int) (int32, error) {
 		}
 	}
 	if n, ok := p.numbers[string(p.text)]; ok {
+		p.keep(n)
 		return n, nil
 	}
 	if len(p.keys) >= limit {
@@ -92,7 +99,15 @@ func (p *Partitioner) Partition(ms int64, row, limit int) (int32, error) {
 	n := int32(len(p.keys))
 	p.numbers[string(p.text)] = n
 	p.keys = append(p.keys, string(key))
+	p.keep(n)
 	return n, nil
+}
+
+// keep remembers the partition of a slot that has no other.
+func (p *Partitioner) keep(n int32) {
+	if len(p.columns) == 0 {
+		p.last = n
+	}
 }
 
 // Number is Partition without a limit, for a prefix that shows no columns: nothing can be wrong then.
@@ -111,7 +126,7 @@ func (p *Partitioner) enter(ms int64) {
 		p.slots[string(p.text)] = slot
 	}
 	p.from, p.to = p.around(at)
-	p.slot = slot
+	p.slot, p.last = slot, unknown
 }
 
 // around is the time, from a millisecond to one that it does not hold, in which the clock of a time's location shows

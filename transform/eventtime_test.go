@@ -95,3 +95,27 @@ func TestTimeFormatAllocates(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// FuzzTimeFormat looks for patterns that break the reader, and for times that come back otherwise.
+func FuzzTimeFormat(f *testing.F) {
+	for _, format := range []string{"auto", "yyyy-MM-dd'T'HH:mm:ss.SSSXXX", "2006-01-02 15:04:05", "EEE, d MMM yyyy hh:mm a Z", "yyyy_d'", "yyyyMMddHHmmss"} {
+		f.Add(format, "2026-11-25T21:00:01.123Z", int64(1_795_640_401_123))
+	}
+	f.Fuzz(func(t *testing.T, format, text string, ms int64) {
+		read, err := ParseTimeFormat(format)
+		if err != nil {
+			return
+		}
+		var c columns.Column
+		c.AppendString(text)
+		if ms, ok := read.Time(&c, 0); ok && (ms < minTime || ms >= endTime) {
+			t.Errorf("%q of %q is %d", text, format, ms)
+		}
+		if at := time.UnixMilli(ms % endTime).UTC(); format == "auto" && at.Year() >= 0 {
+			c.AppendString(at.Format("2006-01-02 15:04:05.000"))
+			if got, ok := read.Time(&c, 1); !ok || got != at.UnixMilli() {
+				t.Errorf("%s reads %d, %t; want %d", c.TextAt(1), got, ok, at.UnixMilli())
+			}
+		}
+	})
+}

@@ -127,7 +127,7 @@ func benchmarkBatch(b *testing.B, all []consumer.Record, schema transform.Schema
 	if err != nil {
 		b.Fatal(err)
 	}
-	p, err := New(Config{Prefix: prefix, ErrorPrefix: prefix, Timezone: time.UTC, Compression: "zstd", Detectors: detectors, FlushBytes: 1 << 30, MemoryLimit: 1 << 30,
+	p, err := New(Config{Prefix: prefix, ErrorPrefix: prefix, Timezone: time.UTC, Output: sink.OutputParquet, Compression: "zstd", Detectors: detectors, FlushBytes: 1 << 30, MemoryLimit: 1 << 30,
 		Metrics: &counts{}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
