@@ -15,16 +15,22 @@ type dateField struct {
 }
 
 // dateLetters are the supported letters of java.time.format.DateTimeFormatter, each with how often it may be repeated.
-// Weeks are missing: which day begins one depends on a locale.
+// Those are missing that depend on a locale (weeks, and the names of zones and of parts of the day), and those that belong to
+// a form of other fields (p, F, g).
+//
+// https://docs.oracle.com/javase/8/docs/api/java/time/format/DateTimeFormatter.html
 var dateLetters = map[byte]int{
-	'y': 9, 'u': 9, // year
+	'G': 5,         // era: AD, Anno Domini or A
+	'y': 9, 'u': 9, // year of the era, year
 	'Q': 4, 'q': 4, // quarter: number, Q1, 1st quarter
-	'M': 4, 'L': 4, // month: number, or from three letters on its English name
+	'M': 5, 'L': 5, // month: number, or from three letters on its English name: short, full, its first letter
 	'd': 2, 'D': 3, // day of the month, of the year
-	'E': 4,         // day of the week, by its English name
+	'E': 5,         // day of the week, by its English name: short, from four letters on full, its first letter
 	'H': 2, 'k': 2, // hour of the day, from 0 and from 1
 	'h': 2, 'K': 2, 'a': 1, // hour of the half day, from 1 and from 0; AM or PM
 	'm': 2, 's': 2, 'S': 9, // minute, second, fraction of a second
+	'A': 19, 'n': 19, 'N': 19, // millisecond of the day, nanosecond, nanosecond of the day
+	'X': 5, 'x': 5, 'Z': 5, // offset from UTC: with Z for none, without, of RFC 822
 }
 
 // patternError is a fault of a pattern at an offset in it.
@@ -65,7 +71,7 @@ func parseDatePattern(pattern string) ([]dateField, error) {
 			case c == 'Y':
 				return fail("the letter 'Y' of the pattern %q is the year of a week, and not supported; the year is y", pattern)
 			case !ok:
-				return fail("the letter %q of the pattern %q is not supported; y, u, Q, M, d, D, E, H, k, h, K, a, m, s and S are, and text stands in apostrophes", c, pattern)
+				return fail("the letter %q of the pattern %q is not supported; G, y, u, Q, M, d, D, E, H, k, h, K, a, m, s, S, A, n, N, X, x and Z are, and text stands in apostrophes", c, pattern)
 			case n > most:
 				return fail("%q of the pattern %q is repeated more often than the %d times that it can be", c, pattern, most)
 			}
@@ -114,6 +120,8 @@ func appendDate(dst []byte, fields []dateField, t time.Time) []byte {
 			dst = append(dst, f.text...)
 		case 'y', 'u':
 			dst = appendYear(dst, t.Year(), f)
+		case 'G':
+			dst = append(dst, eras[t.Year() <= 0][max(0, f.count-3)]...)
 		case 'Q', 'q':
 			dst = appendQuarter(dst, (int(t.Month())+2)/3, f.count)
 		case 'M', 'L':
@@ -122,6 +130,8 @@ func appendDate(dst []byte, fields []dateField, t time.Time) []byte {
 				dst = append(dst, t.Month().String()[:3]...)
 			case 4:
 				dst = append(dst, t.Month().String()...)
+			case 5:
+				dst = append(dst, t.Month().String()[0])
 			default:
 				dst = appendPadded(dst, int(t.Month()), f.count)
 			}
@@ -131,8 +141,11 @@ func appendDate(dst []byte, fields []dateField, t time.Time) []byte {
 			dst = appendPadded(dst, t.YearDay(), f.count)
 		case 'E':
 			name := t.Weekday().String()
-			if f.count < 4 {
+			switch {
+			case f.count < 4:
 				name = name[:3]
+			case f.count == 5:
+				name = name[:1]
 			}
 			dst = append(dst, name...)
 		case 'H':
@@ -152,7 +165,66 @@ func appendDate(dst []byte, fields []dateField, t time.Time) []byte {
 		case 'S':
 			start := len(dst)
 			dst = appendPadded(dst, t.Nanosecond(), 9)[:start+f.count]
+		case 'A':
+			dst = appendPadded(dst, int(sinceMidnight(t)/time.Millisecond), f.count)
+		case 'n':
+			dst = appendPadded(dst, t.Nanosecond(), f.count)
+		case 'N':
+			dst = appendPadded(dst, int(sinceMidnight(t)), f.count)
+		case 'X', 'x', 'Z':
+			dst = appendOffset(dst, t, f)
 		}
+	}
+	return dst
+}
+
+// eras are the texts of G, of this era and of the one before Christ.
+var eras = map[bool][3]string{false: {"AD", "Anno Domini", "A"}, true: {"BC", "Before Christ", "B"}}
+
+// sinceMidnight is the time of the day that a clock shows.
+func sinceMidnight(t time.Time) time.Duration {
+	hour, minute, second := t.Clock()
+	return time.Duration(hour)*time.Hour + time.Duration(minute)*time.Minute + time.Duration(second)*time.Second + time.Duration(t.Nanosecond())
+}
+
+// appendOffset renders the offset from UTC. One letter X or x gives hours, and minutes where there are any; two have minutes,
+// and three a colon before them; four and five are the same with seconds where there are any. Of Z, up to three letters are
+// hours and minutes, four begin with GMT, and five are as XXXXX.
+func appendOffset(dst []byte, t time.Time, f dateField) []byte {
+	_, offset := t.Zone()
+	letter, count := f.letter, f.count
+	if letter == 'Z' {
+		switch {
+		case count <= 3:
+			letter, count = 'x', 2
+		case count == 4:
+			dst = append(dst, "GMT"...)
+			if offset == 0 {
+				return dst
+			}
+			letter = 'x'
+			count = 5
+		default:
+			letter = 'X'
+		}
+	}
+	if letter == 'X' && offset == 0 {
+		return append(dst, 'Z')
+	}
+	sign := byte('+')
+	if offset < 0 {
+		sign, offset = '-', -offset
+	}
+	dst = appendPadded(append(dst, sign), offset/3600, 2)
+	colon := count == 3 || count == 5
+	for i, n := range []int{offset / 60 % 60, offset % 60} {
+		if i == 0 && count == 1 && n == 0 || i == 1 && (count < 4 || n == 0) {
+			break
+		}
+		if colon {
+			dst = append(dst, ':')
+		}
+		dst = appendPadded(dst, n, 2)
 	}
 	return dst
 }

@@ -23,6 +23,7 @@ type Options struct {
 	Output      string // one of the constants above
 	Compression string // zstd (of Parquet at its fastest level), snappy (Parquet alone), gzip or none
 	CreatedBy   string // the version of sluice, for the metadata of Parquet files
+	SortedBy    string // the column by which the rows that are given are sorted, nulls last, for the same; empty for none
 }
 
 // Encoder makes files of rows. It keeps the memory for the next file. It is not safe for concurrent use.

@@ -60,31 +60,43 @@ func (j *jsonLines) appendLine(dst []byte, row int) []byte {
 		switch c.Type {
 		case columns.String:
 			dst = appendString(dst, c.TextAt(row))
-		case columns.Int64:
-			dst = strconv.AppendInt(dst, c.Ints[row], 10)
-		case columns.Decimal:
-			dst = columns.AppendDecimal(dst, c.Ints[row], c.Scale)
 		case columns.Timestamp:
-			dst = append(j.date.appendTime(append(dst, '"'), c.Ints[row]), '"')
+			dst = append(appendScalar(append(dst, '"'), c.Column, row, &j.date), '"')
 		case columns.Double:
 			if v := c.Doubles[row]; math.IsNaN(v) || math.IsInf(v, 0) {
 				dst = dst[:start]
-			} else {
-				dst = appendDouble(dst, v)
+				continue
 			}
-		case columns.Boolean:
-			dst = strconv.AppendBool(dst, c.Bools[row])
+			fallthrough
+		default:
+			dst = appendScalar(dst, c.Column, row, &j.date)
 		}
 	}
 	return append(dst, '}', '\n')
 }
 
-// appendDouble appends a number that is finite.
+// appendScalar appends the text of a value, which is neither null nor a String.
+func appendScalar(dst []byte, c *columns.Column, row int, d *date) []byte {
+	switch c.Type {
+	case columns.Int64:
+		return strconv.AppendInt(dst, c.Ints[row], 10)
+	case columns.Decimal:
+		return columns.AppendDecimal(dst, c.Ints[row], c.Scale)
+	case columns.Timestamp:
+		return d.appendTime(dst, c.Ints[row])
+	case columns.Double:
+		return appendDouble(dst, c.Doubles[row])
+	case columns.Boolean:
+		return strconv.AppendBool(dst, c.Bools[row])
+	}
+	return dst
+}
+
 func appendDouble(dst []byte, v float64) []byte {
 	start := len(dst)
 	dst = strconv.AppendFloat(dst, v, 'g', -1, 64)
 	for _, c := range dst[start:] {
-		if c == '.' || c == 'e' {
+		if c == '.' || c == 'e' || c == 'N' || c == 'I' { // NaN, +Inf
 			return dst
 		}
 	}

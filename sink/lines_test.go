@@ -159,7 +159,7 @@ func TestLines(t *testing.T) {
 	if _, err := newEncoder(t, OutputRaw, "none").Encode(nil, payments(1), nil); err == nil {
 		t.Error("raw lines of a table that has none")
 	}
-	for _, o := range []Options{{OutputJSON, "snappy", ""}, {OutputRaw, "", ""}, {"orc", "none", ""}} {
+	for _, o := range []Options{{Output: OutputJSON, Compression: "snappy"}, {Output: OutputRaw}, {Output: "orc", Compression: "none"}} {
 		if _, err := NewEncoder(o); err == nil {
 			t.Errorf("there is an encoder for %v", o)
 		}

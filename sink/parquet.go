@@ -37,6 +37,7 @@ const (
 type parquetFiles struct {
 	codec     compress.Codec
 	createdBy string
+	sortedBy  string
 	writers   map[string]*parquet.GenericWriter[any]
 	values    []parquet.Value
 	all       []int32
@@ -55,7 +56,7 @@ func newParquet(o Options) (*parquetFiles, error) {
 		return nil, fmt.Errorf("there is no compression %q; there are %v", o.Compression, slices.Sorted(maps.Keys(codecs)))
 	}
 	return &parquetFiles{
-		codec: codec, createdBy: o.CreatedBy, writers: map[string]*parquet.GenericWriter[any]{}, values: make([]parquet.Value, valuesAtOnce),
+		codec: codec, createdBy: o.CreatedBy, sortedBy: o.SortedBy, writers: map[string]*parquet.GenericWriter[any]{}, values: make([]parquet.Value, valuesAtOnce),
 		sample: map[uint64]struct{}{}, seed: maphash.MakeSeed(),
 	}, nil
 }
@@ -244,7 +245,15 @@ func (e *parquetFiles) writer(rows []int32) (*parquet.GenericWriter[any], error)
 	if err != nil {
 		return nil, err
 	}
+	var sorting []parquet.SortingColumn
+	for _, c := range e.shown {
+		// Texts are sorted by what they mean.
+		if c.Name == e.sortedBy && (c.Type == columns.Timestamp || c.Type == columns.Int64) {
+			sorting = append(sorting, parquet.Ascending(c.Name))
+		}
+	}
 	w := parquet.NewGenericWriter[any](&e.out, schema, parquet.Compression(e.codec), parquet.DataPageVersion(1), parquet.PageBufferSize(pageBytes),
+		parquet.SortingWriterConfig(parquet.SortingColumns(sorting...)),
 		parquet.DataPageStatistics(false), // the column index has them
 		parquet.WriteBufferSize(0), parquet.CreatedBy("sluice", e.createdBy, ""))
 	e.writers[string(key)] = w

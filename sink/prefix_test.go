@@ -24,6 +24,9 @@ func TestPrefix(t *testing.T) {
 		"!{timestamp:HH 'o''clock'}":                    "00 o'clock",
 		"!{timestamp:'it''s' ''}":                       "it's '",
 		"!{timestamp:yyyy年MM月}é/":                       "2026年03月é/",
+		"!{timestamp:G GGGG GGGGG MMMMM LLL EEEEE}":     "AD Anno Domini A M Mar S",
+		"!{timestamp:A n N}":                            "309087 87000000 309087000000",
+		"!{timestamp:X x xx xxx Z ZZZZ ZZZZZ}":          "Z +00 +0000 +00:00 +0000 GMT Z",
 	}
 	for expression, want := range tests {
 		p, err := ParsePrefix(expression)
@@ -46,25 +49,30 @@ func TestPrefix(t *testing.T) {
 
 func TestPrefixFaults(t *testing.T) {
 	for expression, want := range map[string]string{
-		"data/!{timestamp:yyyy":                "at character 6: the expression has no closing brace",
-		"!{timestamp:}":                        "no pattern",
-		"!{timestamp:YYYY-MM}":                 `at character 13: the letter 'Y' of the pattern "YYYY-MM" is the year of a week`,
-		"!{timestamp:yyyy-ww}":                 "at character 18: the letter 'w'",
-		"!{timestamp:HH 'o''clock}":            "at character 16: the pattern",
-		"!{timestamp:ddd}":                     "more often than the 2 times",
-		"!{timestamp:'T}":                      "apostrophe",
-		"!{timestamp:[yyyy]}":                  "reserved",
-		"!{firehose:random-string}":            "not supported",
-		"!{partitionKeyFromQuery:id}":          "not supported",
-		"x!{firehose:error-output-type}":       "for the error prefix alone",
-		"!{timestamp:yyyy}/!{timestamp:yyyyx}": "at character 35",
+		"data/!{timestamp:yyyy":                             "at character 6: the expression has no closing brace",
+		"!{timestamp:}":                                     "no pattern",
+		"!{timestamp:YYYY-MM}":                              `at character 13: the letter 'Y' of the pattern "YYYY-MM" is the year of a week`,
+		"!{timestamp:yyyy-ww}":                              "at character 18: the letter 'w'",
+		"!{timestamp:HH 'o''clock}":                         "at character 16: the pattern",
+		"!{timestamp:ddd}":                                  "more often than the 2 times",
+		"!{timestamp:'T}":                                   "apostrophe",
+		"!{timestamp:[yyyy]}":                               "reserved",
+		"!{firehose:random}":                                "not supported",
+		"a/!{partitionKeyFromLambda:id}/":                   "at character 3: !{partitionKeyFromLambda:id} is not supported, as there is no function; a column's value is !{partitionKeyFromQuery:COLUMN}",
+		strings.Repeat("!{timestamp:N N N N N N N N N}", 9): "bytes, and 512 are allowed",
+		"!{partitionKeyFromQuery:}":                         "names no column",
+		"!{partitionKeyFromQuery:Id}":                       "try id",
+		"x!{firehose:error-output-type}":                    "for the error prefix alone",
+		"!{timestamp:yyyy}/!{timestamp:yyyyr}":              "at character 35",
 	} {
 		if _, err := ParsePrefix(expression); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v; want an error with %q", expression, err, want)
 		}
 	}
-	if _, err := ParseErrorPrefix("errors/"); err == nil {
-		t.Error("an error prefix without the type is accepted")
+	for _, expression := range []string{"errors/", "!{firehose:error-output-type}/!{partitionKeyFromQuery:id}/"} {
+		if _, err := ParseErrorPrefix(expression); err == nil {
+			t.Errorf("the error prefix %s is accepted", expression)
+		}
 	}
 }
 
@@ -120,15 +128,15 @@ func TestPartitioner(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			partitions := NewPartitioner(p, location)
+			partitions := NewPartitioner(p, location, "")
 			for _, ms := range slices.Concat(times, shuffled[:1000]) {
 				want := string(p.Append(nil, time.UnixMilli(ms).In(location), ""))
-				if got := partitions.Key(partitions.Partition(ms)); got != want {
+				if got := partitions.Key(partitions.Number(ms)); got != want {
 					t.Fatalf("%s of %s at %v: %s; want %s", pattern, zone, time.UnixMilli(ms).UTC(), got, want)
 				}
 			}
 			partitions.Reset()
-			if partitions.Len() != 0 || partitions.Partition(-1) != 0 || partitions.Len() != 1 {
+			if partitions.Len() != 0 || partitions.Number(-1) != 0 || partitions.Len() != 1 {
 				t.Error("a reset partitioner does not begin anew")
 			}
 		}
@@ -140,11 +148,11 @@ func TestPartitionerNumbers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	partitions := NewPartitioner(p, time.UTC)
+	partitions := NewPartitioner(p, time.UTC, "")
 	hour := time.Hour.Milliseconds()
 	want := []int32{0, 0, 0, 1, 0, 2, 1}
 	for i, ms := range []int64{5, 6, hour - 1, hour, 7, 30 * hour, hour + 1} {
-		if got := partitions.Partition(ms); got != want[i] {
+		if got := partitions.Number(ms); got != want[i] {
 			t.Errorf("%d ms are in partition %d; want %d", ms, got, want[i])
 		}
 	}
@@ -152,7 +160,7 @@ func TestPartitionerNumbers(t *testing.T) {
 		t.Errorf("%d partitions, the last %s", partitions.Len(), partitions.Key(2))
 	}
 	at := int64(0)
-	if n := testing.AllocsPerRun(1000, func() { at += hour; partitions.Partition(at % (2 * hour)) }); n != 0 {
+	if n := testing.AllocsPerRun(1000, func() { at += hour; partitions.Number(at % (2 * hour)) }); n != 0 {
 		t.Errorf("%v allocations for a time of a known partition", n)
 	}
 }
@@ -168,10 +176,10 @@ func BenchmarkPartition(b *testing.B) {
 	}
 	for name, step := range map[string]int64{"same": 0, "alternating": time.Hour.Milliseconds()} {
 		b.Run(name, func(b *testing.B) {
-			partitions := NewPartitioner(p, location)
+			partitions := NewPartitioner(p, location, "")
 			b.ReportAllocs()
 			for i := int64(0); b.Loop(); i++ {
-				partitions.Partition(1_700_000_000_000 + i%2*step)
+				partitions.Number(1_700_000_000_000 + i%2*step)
 			}
 		})
 	}

@@ -134,6 +134,7 @@ func (m *metrics) Received(int, int)                    {}
 func (m *metrics) Rescued(int)                          {}
 func (m *metrics) Duplicates(int)                       {}
 func (m *metrics) ExpressionFaults(int)                 {}
+func (m *metrics) Skewed(int)                           {}
 func (m *metrics) SnapshotLost()                        {}
 func (m *metrics) Buffered(int64)                       {}
 func (m *metrics) Detector(string, string, int, uint64) {}

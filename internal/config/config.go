@@ -37,6 +37,11 @@ type Config struct {
 	GeoIPDatabases []string // files
 	HashKeyFile    string   // empty for none
 
+	TimeColumn    string // empty for none
+	TimeFormat    string // auto or a pattern, which is not checked here
+	PartitionTime string // arrival or event
+	MaxSkew       time.Duration
+
 	Bucket      string
 	KMSKey      string // empty: the bucket's own encryption
 	Prefix      string // an expression; its syntax is not checked here

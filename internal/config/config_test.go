@@ -117,6 +117,7 @@ func TestFields(t *testing.T) {
 	want := &Config{
 		Stream: "arn:aws:kinesis:eu-central-1:123456789012:stream/tickets", App: "tickets-etl", LeaseTable: "tickets-leases",
 		Start: start, WorkerID: "worker-1", MaxLeases: 4, FailoverTime: 90 * time.Second, ShutdownTimeout: 25 * time.Second,
+		TimeColumn: "paid_at", TimeFormat: "yyyy-MM-dd HH:mm:ss", PartitionTime: "event", MaxSkew: time.Hour,
 		Format: "json", ApacheLogFormat: `%h %l %u %t "%r" %>s %b`, ApacheTypes: "string", Schema: "detect", Nested: "json",
 		Enrich: `network(ip), where($env["in"] == "$5" or true)`, GeoIPDatabases: []string{"/city.mmdb", "/asn.mmdb"}, HashKeyFile: "/key",
 		Bucket: "my.tickets-1", KMSKey: "alias/tickets",

@@ -129,6 +129,26 @@ func keys() []key[Config] {
 			set: into(func(c *Config) *string { return &c.HashKeyFile }, anyText),
 		},
 		{
+			name: "TIME_COLUMN", note: "none",
+			doc: "the column that tells when what a record is about happened: a timestamp, or a text or number that `SLUICE_TIME_FORMAT` reads. The detectors' clock follows it, and Parquet files are sorted by it",
+			set: into(func(c *Config) *string { return &c.TimeColumn }, matching(`[a-z0-9_]{1,255}`, "a column's name: lower-case letters, digits and underscores")),
+		},
+		{
+			name: "TIME_FORMAT", def: "auto",
+			doc: "the form of these times: `auto` (ISO 8601, an access log's, or seconds, milliseconds and so on since 1970), a pattern of Java's (`yyyy-MM-dd HH:mm:ss`) or of Go's (`2006-01-02 15:04:05`); without an offset they are UTC's",
+			set: into(func(c *Config) *string { return &c.TimeFormat }, anyText),
+		},
+		{
+			name: "PARTITION_TIME", def: "arrival",
+			doc: "the time that `SLUICE_PREFIX` shows: the records' `arrival`, or that of the `event`, from `SLUICE_TIME_COLUMN`, where a row has one",
+			set: into(func(c *Config) *string { return &c.PartitionTime }, oneOf("arrival", "event")),
+		},
+		{
+			name: "MAX_SKEW", def: "168h",
+			doc: "a time that is further from the arrival is not believed: the arrival is used, and the time is in the column `rescued`, too",
+			set: into(func(c *Config) *time.Duration { return &c.MaxSkew }, duration(0, 100*365*24*hour)),
+		},
+		{
 			name: "BUCKET", required: true,
 			doc: "the S3 bucket of everything written",
 			set: into(func(c *Config) *string { return &c.Bucket }, parseBucket),
@@ -142,12 +162,12 @@ func keys() []key[Config] {
 		},
 		{
 			name: "PREFIX", def: "data/dt=!{timestamp:yyyy-MM-dd}/",
-			doc: "where the data lies: a Firehose prefix expression",
+			doc: "where the data lies: a Firehose prefix expression, of `!{timestamp:PATTERN}`, `!{firehose:random-string}` and `!{partitionKeyFromQuery:COLUMN}`",
 			set: into(func(c *Config) *string { return &c.Prefix }, objectPrefix),
 		},
 		{
 			name: "ERROR_PREFIX", def: "errors/!{firehose:error-output-type}/dt=!{timestamp:yyyy-MM-dd}/",
-			doc: "where rejected records lie: a Firehose prefix expression",
+			doc: "where rejected records lie: a Firehose prefix expression, with `!{firehose:error-output-type}` and without columns",
 			set: into(func(c *Config) *string { return &c.ErrorPrefix }, objectPrefix),
 		},
 		{

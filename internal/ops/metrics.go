@@ -31,13 +31,13 @@ type Metrics struct {
 	intakeBytes    atomic.Uint64
 	intakeInFlight atomic.Int64
 
-	rescued, duplicates, filtered, expressionFaults, files, lost, trimmed, givenUp, snapshots prometheus.Counter
-	rejected, anomalies, commits, awsErrors, catalogErrors                                    *counters
-	intakeRecords, intakeRequests                                                             *counters
-	partitions                                                                                prometheus.Counter
-	catalogCurrent                                                                            prometheus.Gauge
-	now                                                                                       func() time.Time
-	commitDuration, fileSize                                                                  prometheus.Histogram
+	rescued, skewed, duplicates, filtered, expressionFaults, files, lost, trimmed, givenUp, snapshots prometheus.Counter
+	rejected, anomalies, commits, awsErrors, catalogErrors                                            *counters
+	intakeRecords, intakeRequests                                                                     *counters
+	partitions                                                                                        prometheus.Counter
+	catalogCurrent                                                                                    prometheus.Gauge
+	now                                                                                               func() time.Time
+	commitDuration, fileSize                                                                          prometheus.Histogram
 }
 
 // NewMetrics makes the metrics of one service. What the consumer tells of readiness goes on to health.
@@ -84,6 +84,8 @@ func newMetrics(build Build, health *Health, now func() time.Time) *Metrics {
 		"Shards that this process holds. The sum over all processes is the number of shards that are read; worry when it is less than the stream has.", &m.leases)
 	m.rescued = count("sluice_rows_rescued_total",
 		"Committed rows with something in the column rescued, which did not fit the schema. Worry when it is a large part of the rows: the schema is not that of the records.")
+	m.skewed = count("sluice_time_skewed_total",
+		"Committed rows of which the time is further from their arrival than allowed; the arrival is used. Worry when it grows: clocks are wrong, or old data come.")
 	m.duplicates = count("sluice_duplicate_keys_total",
 		"Keys that came more than once in the same record; the last one is in the row.")
 	m.filtered = count("sluice_rows_filtered_total",
@@ -173,6 +175,9 @@ func (m *Metrics) Rejected(reason string, n int) {
 
 // Rescued counts committed rows that hold something in the column rescued.
 func (m *Metrics) Rescued(rows int) { m.rescued.Add(float64(rows)) }
+
+// Skewed counts committed rows of which the time is too far from the arrival.
+func (m *Metrics) Skewed(rows int) { m.skewed.Add(float64(rows)) }
 
 // Duplicates counts keys that came again in the same record.
 func (m *Metrics) Duplicates(keys int) { m.duplicates.Add(float64(keys)) }

@@ -58,6 +58,7 @@ func use(m *Metrics, shard string) {
 	m.Rescued(2)
 	m.Filtered(5)
 	m.ExpressionFaults(6)
+	m.Skewed(6)
 	m.Duplicates(3)
 	m.Anomalies("rate", 4)
 	m.Buffered(512)
@@ -92,6 +93,7 @@ func TestScrape(t *testing.T) {
 		{"sluice_rows_rescued_total", "counter", `sluice_rows_rescued_total 2`},
 		{"sluice_rows_filtered_total", "counter", `sluice_rows_filtered_total 5`},
 		{"sluice_expression_faults_total", "counter", `sluice_expression_faults_total 6`},
+		{"sluice_time_skewed_total", "counter", `sluice_time_skewed_total 6`},
 		{"sluice_duplicate_keys_total", "counter", `sluice_duplicate_keys_total 3`},
 		{"sluice_records_rejected_total", "counter", `sluice_records_rejected_total{reason="not_json"} 1`},
 		{"sluice_anomalies_total", "counter", `sluice_anomalies_total{detector="rate"} 4`},

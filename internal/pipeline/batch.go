@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/sluice-etl/sluice/anomaly"
@@ -17,6 +18,12 @@ import (
 const (
 	maxTable  = 1 << 30 // bytes of a batch; a column's text must stay below 4 GiB, also with one more record
 	sizeEvery = 256 << 10
+
+	// Where one record can have rows of many partitions, a batch ends while it could have so many files more.
+	spareFiles = 32
+
+	nowhere       = -1          // the partition of a row that is rejected for it, or left out
+	codePartition = "partition" // of its reject
 )
 
 // batch holds the rows of a shard that are not committed: one table, in which each row has the number of the
@@ -31,10 +38,12 @@ type batch struct {
 	rescued    *columns.Column  // the decoder's
 	raw        *columns.Column  // the lines as they came, where the files are made of these; else nil
 	verdicts   int              // the place of the detectors' columns
+	times      eventTimes
 	partitions *sink.Partitioner
-	partition  []int32 // of each row; leftOut for one that is about to be taken out
-	rejects    []errorFile
+	partition  []int32       // of each row; nowhere for one that goes into no file
+	errors     [2]errorFiles // by kind
 
+	spare    int // files that the batch can have more when it ends: as many as the next record may need
 	records  int
 	size     int64 // in memory, as told to the budget
 	unsized  int   // bytes of payloads that came since size was taken
@@ -52,19 +61,26 @@ type stages struct {
 	engine   *anomaly.Engine
 }
 
-// leftOut is the partition of rows that go nowhere.
-const leftOut = -1
-
-// errorFile gathers the rejects that go under one prefix.
-type errorFile struct {
-	prefix string
-	lines  *sink.Rejects
+// errorFiles gathers the rejects of a kind, by partition.
+type errorFiles struct {
+	partitions *sink.Partitioner
+	lines      []*sink.Rejects
 }
+
+// The kinds of rejects, as Firehose names them.
+const (
+	unprocessed = iota // is no record
+	unconverted        // does not fit the schema
+)
 
 func newBatch(p *Pipeline, shard string, s stages) *batch {
 	b := &batch{
-		p: p, shard: shard, stages: s, shrinks: 1, rejected: map[string]int{},
-		partitions: sink.NewPartitioner(p.cfg.Prefix, p.cfg.Timezone), flagged: make([]int, len(p.cfg.Detectors)),
+		p: p, shard: shard, stages: s, shrinks: 1, rejected: map[string]int{}, flagged: make([]int, len(p.cfg.Detectors)),
+		times:      eventTimes{EventTime: p.cfg.EventTime},
+		partitions: sink.NewPartitioner(p.cfg.Prefix, p.cfg.Timezone, ""),
+	}
+	for kind, name := range [...]string{unprocessed: "processing-failed", unconverted: "format-conversion-failed"} {
+		b.errors[kind].partitions = sink.NewPartitioner(p.cfg.ErrorPrefix, p.cfg.Timezone, name)
 	}
 	own := len(s.enricher.Fields())
 	b.out.Table = p.newTable(s.enricher)
@@ -74,6 +90,10 @@ func newBatch(p *Pipeline, shard string, s stages) *batch {
 	b.ingest = b.out.Table.Columns[own:]
 	b.verdicts = own + len(ingestFields)
 	b.rescued = &b.out.Table.Columns[rescuedColumn(s.decoder)]
+	b.spare = 1
+	if len(p.cfg.Prefix.Columns()) > 0 || p.cfg.EventTime.Partition {
+		b.spare = spareFiles
+	}
 	return b
 }
 
@@ -83,7 +103,27 @@ func (p *Pipeline) newTable(e *enrich.Enricher) *columns.Table {
 	if p.cfg.Output == sink.OutputRaw {
 		others = append(others, columns.Field{Name: sink.RawColumn, Type: columns.String, Required: true})
 	}
-	return e.Table(others...)
+	t := e.Table(others...)
+	for i := range t.Columns {
+		c := &t.Columns[i]
+		c.Hidden = c.Hidden || c.Name == sink.RawColumn || slices.Contains(p.cfg.Prefix.FolderColumns(), c.Name)
+	}
+	return t
+}
+
+// bind finds the columns that the prefix shows, and that of the time. It comes before the first row.
+func (b *batch) bind() error {
+	own, seen := b.decoder.Fields(), b.enricher.Fields()
+	for _, name := range b.p.cfg.Prefix.Columns() {
+		i := slices.IndexFunc(own, func(f columns.Field) bool { return f.Name == name })
+		if i >= 0 && seen[i].Name != name {
+			return fmt.Errorf("SLUICE_PREFIX: the column %s is hidden by SLUICE_ENRICH, and its values cannot be part of keys", name)
+		}
+	}
+	if err := b.partitions.Bind(b.out.Table); err != nil {
+		return fmt.Errorf("SLUICE_PREFIX: %w", err)
+	}
+	return b.times.bind(b.out.Table.Columns[:len(own)])
 }
 
 func (b *batch) empty() bool { return b == nil || b.records == 0 }
@@ -105,11 +145,9 @@ func (b *batch) add(r *consumer.Record) {
 		b.out.Places, b.out.Raw, b.out.Rejects, b.out.Lines = b.out.Places[:0], b.out.Raw[:0], b.out.Rejects[:0], 0
 		b.decoder.Decode(payload, &b.out)
 		first, filtered := b.out.Table.Rows(), b.filtered
+		b.out.Rescued += b.times.take(first, len(b.out.Places), r.Arrival.UnixMilli())
 		for i, place := range b.out.Places {
-			if b.raw != nil {
-				b.raw.AppendText(b.out.Raw[i])
-			}
-			b.row(r, sub+int(place))
+			b.row(r, sub+int(place), b.out.Raw[i], b.times.at[i])
 		}
 		if b.filtered > filtered {
 			b.takeOut(first)
@@ -122,67 +160,88 @@ func (b *batch) add(r *consumer.Record) {
 	}
 }
 
-// row completes a row of which the decoder filled its columns. Those of the rows after it may be filled, too; so one that is
-// to be left out stays until all of its payload are complete.
-func (b *batch) row(r *consumer.Record, sub int) {
+// row completes a row of which the decoder filled its columns, from a line that tells a time. The columns of the rows after
+// it may be filled, too; so one that is to be left out stays until all of its payload are complete.
+func (b *batch) row(r *consumer.Record, sub int, line []byte, when int64) {
 	if !b.enricher.Row(b.out.Table) {
 		if b.rescued.Valid[b.out.Table.Rows()] {
 			b.out.Rescued--
 		}
 		b.filtered++
-		b.partition = append(b.partition, leftOut)
+		b.partition = append(b.partition, nowhere)
 		b.out.Table.EndRow()
 		return
 	}
 	at := r.Arrival.UnixMilli()
+	if b.raw != nil {
+		b.raw.AppendText(line)
+	}
 	b.ingest[0].AppendInt(at)
 	b.ingest[1].AppendString(b.shard)
 	b.ingest[2].AppendString(r.SequenceNumber)
 	b.ingest[3].AppendInt(int64(sub))
-	b.score(at)
-	b.partition = append(b.partition, b.partitions.Partition(at))
+	flags := b.score(when)
+	if b.times.Partition {
+		at = when
+	}
+	partition, err := b.partitions.Partition(at, b.out.Table.Rows(), consumer.MaxFiles-1-b.errorFiles())
+	if err != nil {
+		partition = nowhere
+		b.reject(r, sub, codePartition, err.Error(), line)
+	} else {
+		for _, flag := range flags {
+			b.flagged[flag.Detector]++
+		}
+	}
+	b.partition = append(b.partition, partition)
 	b.out.Table.EndRow()
 }
 
-// takeOut removes the rows that are to be left out, from a row on.
+// takeOut removes the rows that go nowhere, from a row on.
 func (b *batch) takeOut(first int) {
-	b.out.Table.Retain(first, func(row int) bool { return b.partition[row] != leftOut })
-	kept := slices.DeleteFunc(b.partition[first:], func(partition int32) bool { return partition == leftOut })
+	stays := func(row int) bool { return b.partition[row] != nowhere }
+	b.out.Table.Retain(first, stays)
+	b.times.retain(first, stays)
+	kept := slices.DeleteFunc(b.partition[first:], func(partition int32) bool { return partition == nowhere })
 	b.partition = b.partition[:first+len(kept)]
 }
 
 // score asks the detectors about the row that is being completed.
-func (b *batch) score(at int64) {
+func (b *batch) score(at int64) []anomaly.Flag {
 	t := b.out.Table
 	verdict := b.engine.Score(t, t.Rows(), at)
 	verdict.Append(t, b.verdicts)
-	for _, flag := range verdict.Flags {
-		b.flagged[flag.Detector]++
-	}
+	return verdict.Flags
 }
 
 // reject keeps a line that is no record, for the error prefix.
 func (b *batch) reject(r *consumer.Record, sub int, code, message string, raw []byte) {
 	b.rejected[code]++
 	b.dropped += int64(len(raw))
-	kind := "processing-failed"
+	e := &b.errors[unprocessed]
 	if transform.Misfit(code) {
-		kind = "format-conversion-failed"
+		e = &b.errors[unconverted]
 	}
-	prefix := b.p.cfg.ErrorPrefix.Append(nil, r.Arrival.In(b.p.cfg.Timezone), kind)
-	file := slices.IndexFunc(b.rejects, func(e errorFile) bool { return e.prefix == string(prefix) })
-	if file < 0 {
-		file = len(b.rejects)
-		b.rejects = append(b.rejects, errorFile{string(prefix), sink.NewRejects()})
+	n := int(e.partitions.Number(r.Arrival.UnixMilli()))
+	if n == len(e.lines) {
+		e.lines = append(e.lines, sink.NewRejects())
 	}
-	b.rejects[file].lines.Append(sink.Reject{
+	e.lines[n].Append(sink.Reject{
 		Arrival: r.Arrival, Code: code, Message: message, Raw: raw, Shard: b.shard, Sequence: r.SequenceNumber, Sub: sub,
 	})
 }
 
+// errorFiles is the number of files of rejects.
+func (b *batch) errorFiles() (n int) {
+	for i := range b.errors {
+		n += len(b.errors[i].lines)
+	}
+	return n
+}
+
 // full tells why the batch must end, or nothing. Its size is looked at now and then.
 func (b *batch) full() (trigger string) {
-	if b.partitions.Len()+len(b.rejects) >= consumer.MaxFiles {
+	if b.partitions.Len()+b.errorFiles() >= consumer.MaxFiles-b.spare {
 		return "partitions"
 	}
 	if b.unsized < sizeEvery {
@@ -223,13 +282,18 @@ func (b *batch) files(ctx context.Context) ([]consumer.File, error) {
 	}
 	rows := make([][]int32, b.partitions.Len())
 	for row, partition := range b.partition {
-		rows[partition] = append(rows[partition], int32(row))
+		if partition != nowhere {
+			rows[partition] = append(rows[partition], int32(row))
+		}
 	}
 	var files []consumer.File
 	kind, encoded := encoder.Kind(), 0
 	for partition, selection := range rows {
 		if len(selection) == 0 {
 			continue
+		}
+		if b.p.cfg.Output == sink.OutputParquet {
+			b.times.sort(selection)
 		}
 		body, err := encoder.Encode(nil, b.out.Table, selection)
 		if err != nil {
@@ -244,12 +308,14 @@ func (b *batch) files(ctx context.Context) ([]consumer.File, error) {
 	if size := b.out.Table.Size(); size > sizeEvery {
 		b.shrinks = min(1, float64(encoded)/float64(size))
 	}
-	for _, e := range b.rejects {
-		body, err := e.lines.Bytes()
-		if err != nil {
-			return nil, err
+	for _, e := range b.errors {
+		for n, lines := range e.lines {
+			body, err := lines.Bytes()
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, consumer.File{Prefix: e.partitions.Key(int32(n)), Extension: sink.RejectsExtension, ContentType: sink.RejectsType, Body: body})
 		}
-		files = append(files, consumer.File{Prefix: e.prefix, Extension: sink.RejectsExtension, ContentType: sink.RejectsType, Body: body})
 	}
 	return files, nil
 }
@@ -264,6 +330,7 @@ func (b *batch) committed() {
 		m.Rejected(reason, n)
 	}
 	m.Rescued(b.out.Rescued)
+	m.Skewed(b.times.marked)
 	m.Duplicates(b.out.Duplicates)
 	m.Filtered(b.filtered)
 	m.ExpressionFaults(b.enricher.TakeFaults())
@@ -282,7 +349,12 @@ func (b *batch) reset() {
 	b.out.Reset()
 	b.out.Table.Truncate(0)
 	b.partitions.Reset()
-	b.partition, b.rejects, b.records, b.dropped, b.filtered = b.partition[:0], nil, 0, 0, 0
+	for i := range b.errors {
+		b.errors[i].partitions.Reset()
+		b.errors[i].lines = nil
+	}
+	b.times.reset()
+	b.partition, b.records, b.dropped, b.filtered = b.partition[:0], 0, 0, 0
 	clear(b.rejected)
 	clear(b.flagged)
 }

@@ -148,6 +148,9 @@ func benchmarkBatch(b *testing.B, all []consumer.Record, schema transform.Schema
 		b.Fatal(err)
 	}
 	batch := newBatch(p, "shardId-000000000001", stages{decoder, enricher, engine})
+	if err := batch.bind(); err != nil {
+		b.Fatal(err)
+	}
 	b.ReportAllocs()
 	for b.Loop() {
 		for i := range all {

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -123,5 +124,100 @@ func TestRawOutput(t *testing.T) {
 				t.Errorf("%d lines are rejected: %v", rejected, l.counts.rejected)
 			}
 		})
+	}
+}
+
+// prefix sets the prefix of data.
+func prefix(t *testing.T, expression string) func(*Config, *fakeShard) {
+	t.Helper()
+	p, err := sink.ParsePrefix(expression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(c *Config, _ *fakeShard) { c.Prefix = p }
+}
+
+// Rows go to the partitions of their columns, and the files do not repeat what the folders say.
+func TestPartitionsByColumns(t *testing.T) {
+	for _, kind := range []string{sink.OutputJSON, sink.OutputParquet} {
+		l := newLab(t, output(kind, "none"), prefix(t, "data/city=!{partitionKeyFromQuery:city}/!{partitionKeyFromQuery:n}/"))
+		l.give(l.record(`{"city":"Seoul","n":1}{"city":"a/b","n":2}`), l.record(`{"city":null,"n":1}`), l.record(`{"city":"Seoul","n":"one"}{"city":"Seoul","n":1}`))
+		l.stop()
+		want := map[string]int{
+			"data/city=Seoul/1/": 2, "data/city=a%2Fb/2/": 1, "data/city=__HIVE_DEFAULT_PARTITION__/1/": 1, "data/city=Seoul/one/": 1,
+		}
+		for _, f := range l.rowFiles() {
+			if want[f.Prefix] != f.Rows {
+				t.Errorf("%s: %d rows in %s", kind, f.Rows, f.Prefix)
+			}
+			delete(want, f.Prefix)
+			if kind == sink.OutputJSON && (bytes.Contains(f.Body, []byte(`"city"`)) || !bytes.Contains(f.Body, []byte(`"n":`))) {
+				t.Errorf("a file has %s", f.Body)
+			}
+		}
+		if len(want) > 0 {
+			t.Errorf("%s: no file in %v", kind, want)
+		}
+		if kind == sink.OutputParquet {
+			rows, _ := read(t, l.shard.batches)
+			for _, r := range rows {
+				if _, there := r["city"]; there || r["n"] == nil || len(rows) != 5 {
+					t.Errorf("%d rows, one of them %v", len(rows), r)
+				}
+			}
+		}
+	}
+}
+
+// However many partitions the rows of a record have, a batch has no more files than a commit can list, and what has no
+// partition is rejected as it came.
+func TestPartitionsAreCapped(t *testing.T) {
+	l := newLab(t, prefix(t, "data/id=!{partitionKeyFromQuery:id}/"))
+	var sent []string
+	give := func(n int, id func(i int) string) {
+		var lines []string
+		for i := range n {
+			lines = append(lines, fmt.Sprintf(`{"id": %q}`, id(i)))
+		}
+		sent = append(sent, lines...)
+		l.give(l.record(strings.Join(lines, "\n")))
+	}
+	give(1, func(int) string { return strings.Repeat("x", 600) })
+	for r := range 20 {
+		give(30, func(i int) string { return fmt.Sprint("few ", r, " ", i) })
+	}
+	give(500, func(i int) string { return fmt.Sprint("many ", i) })
+	give(50, func(i int) string { return fmt.Sprint("same ", i%2) })
+	l.stop()
+	rejected := 0
+	rows, rejects := read(t, l.shard.batches)
+	for _, b := range l.shard.batches {
+		if len(b.Files) > consumer.MaxFiles {
+			t.Errorf("a batch has %d files", len(b.Files))
+		}
+	}
+	for _, r := range rejects {
+		if r.ErrorCode != codePartition || !slices.Contains(sent, string(r.RawData)) {
+			t.Errorf("rejected as %s: %s", r.ErrorCode, r.RawData)
+		}
+		rejected++
+	}
+	if len(rows)+rejected != len(sent) || rejected < 400 || rejected > 480 || l.counts.rejected[codePartition] != rejected {
+		t.Errorf("%d rows and %d rejects of %d lines", len(rows), rejected, len(sent))
+	}
+	for _, r := range rows {
+		if r["ingest_seq"] == fmt.Sprintf("%056d", 0) {
+			t.Error("the row with too long a value is there")
+		}
+	}
+}
+
+// A column that the records turn out not to have is told when the schema is settled.
+func TestNoSuchPartitionColumn(t *testing.T) {
+	l := newLab(t, prefix(t, "data/!{partitionKeyFromQuery:city}/"))
+	l.give(l.record(`{"town":"Seoul"}`))
+	close(l.shard.stopping)
+	if err := <-l.done; err == nil || !strings.Contains(err.Error(), "SLUICE_PREFIX: !{partitionKeyFromQuery:city} is for a column that there is not; there are town, rescued") {
+		t.Errorf("the end is %v", err)
 	}
 }

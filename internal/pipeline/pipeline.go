@@ -24,6 +24,7 @@ type Config struct {
 	CreatedBy           string         // named in them
 	Enrich              enrich.Plan    // the steps for each row
 	Detectors           []anomaly.Settings
+	EventTime           EventTime
 
 	Schema      *transform.Schema                 // what the workers agree on if they have not yet; nil: it is found in the first records,
 	NewDetector func(reserved ...string) Detector // by one of these
@@ -39,8 +40,9 @@ type Config struct {
 // Metrics hears what happens to records. Its methods are called concurrently.
 type Metrics interface {
 	Received(records, bytes int)                             // of Kinesis, when they are taken from the shard
-	Rejected(reason string, n int)                           // the next six when the batch is committed
+	Rejected(reason string, n int)                           // the next seven when the batch is committed
 	Rescued(rows int)                                        // rows with something in the column rescued
+	Skewed(rows int)                                         // rows of which the time is too far from the arrival
 	Duplicates(keys int)                                     // keys that came again in the same record
 	Filtered(rows int)                                       // rows that a step left out
 	ExpressionFaults(n int)                                  // times that an expression of a step could not be computed
@@ -77,7 +79,7 @@ func New(cfg Config) (*Pipeline, error) {
 	p := &Pipeline{cfg: cfg, encoders: make(chan sink.Encoder, runtime.GOMAXPROCS(0))}
 	p.budget.limit = cfg.MemoryLimit
 	for range cap(p.encoders) {
-		e, err := sink.NewEncoder(sink.Options{Output: cfg.Output, Compression: cfg.Compression, CreatedBy: cfg.CreatedBy})
+		e, err := sink.NewEncoder(sink.Options{Output: cfg.Output, Compression: cfg.Compression, CreatedBy: cfg.CreatedBy, SortedBy: cfg.EventTime.Column})
 		if err != nil {
 			return nil, err
 		}
@@ -99,7 +101,7 @@ func Reasons() []string {
 	reasons := []string{
 		transform.CodeEmpty, transform.CodeInvalidJSON, transform.CodeInvalidUTF8, transform.CodeNotAnObject, transform.CodeTooDeep,
 		transform.CodeTooManyKeys, transform.CodeNoMatch, transform.CodeInvalidCSV, transform.CodeHeader,
-		transform.CodeMissing, transform.CodeMisfit,
+		transform.CodeMissing, transform.CodeMisfit, codePartition,
 	}
 	for _, r := range []kpl.Reason{kpl.BadChecksum, kpl.BadProtobuf, kpl.BadIndex, kpl.Empty, kpl.TooManyRecords, kpl.TooManyBytes} {
 		reasons = append(reasons, string(r))

@@ -95,16 +95,17 @@ func (s *fakeShard) commits() int {
 
 // counts are the metrics.
 type counts struct {
-	mu                           sync.Mutex
-	records, rescued, duplicates int
-	filtered, faults             int
-	snapshots                    int
-	rejected, anomalies          map[string]int
-	buffered                     int64
+	mu                                   sync.Mutex
+	records, rescued, duplicates, skewed int
+	filtered, faults                     int
+	snapshots                            int
+	rejected, anomalies                  map[string]int
+	buffered                             int64
 }
 
 func (c *counts) Received(records, _ int) { c.mu.Lock(); c.records += records; c.mu.Unlock() }
 func (c *counts) Rescued(n int)           { c.mu.Lock(); c.rescued += n; c.mu.Unlock() }
+func (c *counts) Skewed(n int)            { c.mu.Lock(); c.skewed += n; c.mu.Unlock() }
 func (c *counts) Duplicates(n int)        { c.mu.Lock(); c.duplicates += n; c.mu.Unlock() }
 func (c *counts) Filtered(n int)          { c.mu.Lock(); c.filtered += n; c.mu.Unlock() }
 func (c *counts) ExpressionFaults(n int)  { c.mu.Lock(); c.faults += n; c.mu.Unlock() }

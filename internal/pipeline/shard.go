@@ -201,7 +201,10 @@ func (s *shard) begin(schema *transform.Schema, decodes transform.Schema) error 
 		}
 	}
 	s.schema, s.batch = schema, newBatch(s.p, s.session.Shard(), stages{decoder, enricher, s.engine})
-	return nil
+	if schema == nil {
+		return nil // no row comes of it
+	}
+	return s.batch.bind()
 }
 
 // evolve goes over to a newer version of the schema, if there is one: this shard's records may ask for it, or another worker

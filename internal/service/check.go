@@ -1,6 +1,10 @@
 package service
 
 import (
+	"fmt"
+	"slices"
+	"strings"
+
 	"github.com/sluice-etl/sluice/anomaly"
 	"github.com/sluice-etl/sluice/internal/config"
 	"github.com/sluice-etl/sluice/internal/intake"
@@ -19,6 +23,7 @@ type plan struct {
 	table               *catalog.Layout   // nil: there is no table in the catalog
 	enrich              *enrich.Plan
 	keys                *intake.Keys // nil: no records are taken in
+	time                pipeline.EventTime
 }
 
 // Check finds what config.Load cannot know: faults in what the stages have to understand.
@@ -53,6 +58,32 @@ func interpret(cfg *config.Config) (p plan, faults config.Faults) {
 			faults = append(faults, cfg.Fault("INTAKE_KEYS_FILE", err.Error()))
 		}
 	}
+	format, err := transform.ParseTimeFormat(cfg.TimeFormat)
+	if err != nil {
+		faults = append(faults, cfg.Fault("TIME_FORMAT", err.Error()))
+	}
+	p.time = pipeline.EventTime{Column: cfg.TimeColumn, Format: format, Partition: cfg.PartitionTime == event, MaxSkew: cfg.MaxSkew}
+	switch {
+	case cfg.TimeColumn == "" && p.time.Partition:
+		faults = append(faults, cfg.Fault("PARTITION_TIME", "event needs a column that tells the time; set SLUICE_TIME_COLUMN"))
+	case cfg.TimeColumn != "" && schema != nil && !slices.ContainsFunc(schema.Fields, func(f transform.Field) bool { return f.Name == cfg.TimeColumn }):
+		faults = append(faults, cfg.Fault("TIME_COLUMN", fmt.Sprintf("the schema has no column %q", cfg.TimeColumn)))
+	}
+	if p.prefix != nil && schema != nil && len(stepFaults) == 0 {
+		fields, err := pipeline.Columns(*schema, steps)
+		if err != nil {
+			return p, append(faults, cfg.Fault("SCHEMA", err.Error()))
+		}
+		var names []string
+		for _, f := range fields {
+			names = append(names, f.Name)
+		}
+		for _, column := range p.prefix.Columns() {
+			if !slices.Contains(names, column) {
+				faults = append(faults, cfg.Fault("PREFIX", fmt.Sprintf("there is no column %q; there are %s", column, strings.Join(names, ", "))))
+			}
+		}
+	}
 	for _, d := range cfg.Detectors {
 		settings := anomaly.Settings{
 			Name: d.Name, Kind: d.Kind, Key: d.Key, Window: d.Window, Threshold: d.Threshold, MinCount: d.MinCount,
@@ -73,7 +104,7 @@ func (p plan) stages(cfg *config.Config, createdBy string) pipeline.Config {
 		Schema:      p.schema,
 		NewDetector: func(reserved ...string) pipeline.Detector { return newDetector(cfg, reserved...) },
 		Output:      cfg.Output, Compression: cfg.Compression, CreatedBy: createdBy,
-		Enrich: *p.enrich, Detectors: p.detectors,
+		Enrich: *p.enrich, Detectors: p.detectors, EventTime: p.time,
 		FlushBytes: cfg.FlushBytes, FlushInterval: cfg.FlushInterval,
 	}
 }

@@ -15,6 +15,7 @@ const (
 	auto    = "auto"   // SLUICE_APACHE_LOG_FORMAT
 	allText = "string" // SLUICE_APACHE_TYPES
 	off     = "off"    // SLUICE_INTAKE_ADDR
+	event   = "event"  // SLUICE_PARTITION_TIME
 )
 
 // schema is what the configuration says of the columns: nil, where they are to be found in the first records.

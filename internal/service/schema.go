@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/sluice-etl/sluice/internal/athena"
+	"github.com/sluice-etl/sluice/internal/columns"
 	"github.com/sluice-etl/sluice/internal/config"
 	"github.com/sluice-etl/sluice/internal/pipeline"
 	"github.com/sluice-etl/sluice/sink"
@@ -77,5 +79,6 @@ func AthenaTable(cfg *config.Config, s *transform.Schema, name string, projectio
 	if err != nil {
 		return "", err
 	}
+	fields = slices.DeleteFunc(fields, func(f columns.Field) bool { return slices.Contains(prefix.FolderColumns(), f.Name) })
 	return athena.Table{Name: name, Bucket: cfg.Bucket, Prefix: prefix, Columns: fields, JSON: cfg.Output == sink.OutputJSON, Projection: projection}.DDL()
 }
