@@ -18,6 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/sluice-etl/sluice/internal/plainbody"
 )
 
 // The retries of one call. Whoever makes the call repeats it after that as long as it makes sense, so these only
@@ -83,18 +85,11 @@ func cutOff(err error) aws.Ternary {
 	return aws.UnknownTernary
 }
 
-// plainBodies hides that a request's body has a WriteTo. The SDK closes a body when the head of an answer is there; if
-// net/http has not yet looked whether the body goes on after its announced length, the SDK's WriteTo answers that look with
-// io.EOF, which it must not, and the connection is closed while the answer is read: a call fails, and is made again, that
-// was applied. Only a service on the same machine answers so fast, but there it doubles records.
+// plainBodies is a client whose requests are plain.
 type plainBodies struct{ aws.HTTPClient }
 
 func (c plainBodies) Do(r *http.Request) (*http.Response, error) {
-	if r.Body != nil && r.Body != http.NoBody {
-		r = r.WithContext(r.Context()) // the caller's request must not change
-		r.Body = struct{ io.ReadCloser }{r.Body}
-	}
-	return c.HTTPClient.Do(r)
+	return c.HTTPClient.Do(plainbody.Of(r))
 }
 
 func httpClient() *awshttp.BuildableClient {

@@ -21,6 +21,7 @@ import (
 	"github.com/sluice-etl/sluice/cmd/sluice-local/s3gw"
 	"github.com/sluice-etl/sluice/consumer/kcltest/peers"
 	"github.com/sluice-etl/sluice/internal/e2e/process"
+	"github.com/sluice-etl/sluice/internal/plainbody"
 )
 
 // The names in a world.
@@ -77,7 +78,7 @@ func (w *World) start(ctx context.Context) error {
 		return err
 	}
 	provider := credentials.NewStaticCredentialsProvider(s3gw.AccessKey, s3gw.SecretKey, "")
-	client := plainBodies{&http.Client{}}
+	client := &http.Client{Transport: plainbody.Transport{RoundTripper: http.DefaultTransport}}
 	w.Kinesis = kinesis.New(kinesis.Options{Region: s3gw.Region, Credentials: provider, BaseEndpoint: &w.KinesisURL, HTTPClient: client})
 	w.Dynamo = dynamodb.New(dynamodb.Options{Region: s3gw.Region, Credentials: provider, BaseEndpoint: &w.DynamoURL, HTTPClient: client})
 	w.S3 = s3.New(s3.Options{Region: s3gw.Region, Credentials: provider, BaseEndpoint: &w.S3URL, UsePathStyle: true, HTTPClient: client})
@@ -219,16 +220,4 @@ func Environment(kinesisURL, dynamoURL, s3URL string) []string {
 		"AWS_EC2_METADATA_DISABLED=true",
 		"AWS_ENDPOINT_URL_KINESIS=" + kinesisURL, "AWS_ENDPOINT_URL_DYNAMODB=" + dynamoURL, "AWS_ENDPOINT_URL_S3=" + s3URL,
 	}
-}
-
-// plainBodies hides that a request's body has a WriteTo, for the reason that kcltest's Server.Client tells: an answer that
-// comes fast would be taken for a failure of a call that was applied.
-type plainBodies struct{ client *http.Client }
-
-func (c plainBodies) Do(r *http.Request) (*http.Response, error) {
-	if r.Body != nil && r.Body != http.NoBody {
-		r = r.WithContext(r.Context()) // the caller's request must not change
-		r.Body = struct{ io.ReadCloser }{r.Body}
-	}
-	return c.client.Do(r)
 }

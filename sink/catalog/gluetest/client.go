@@ -2,11 +2,14 @@ package gluetest
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/glue"
 	"github.com/aws/aws-sdk-go-v2/service/glue/types"
+
+	"github.com/sluice-etl/sluice/internal/plainbody"
 )
 
 // Config is the SDK's configuration for clients of the server. They try each call once: a test that fails calls says itself
@@ -14,6 +17,7 @@ import (
 func (s *Server) Config() aws.Config {
 	return aws.Config{
 		Region: "us-east-1", BaseEndpoint: &s.URL, RetryMaxAttempts: 1,
+		HTTPClient:  &http.Client{Transport: plainbody.Transport{RoundTripper: http.DefaultTransport}},
 		Credentials: credentials.NewStaticCredentialsProvider("any", "any", ""),
 	}
 }
