@@ -121,6 +121,11 @@ func (c *counts) Anomalies(detector string, n int) {
 	c.anomalies[detector] += n
 	c.mu.Unlock()
 }
+func (c *counts) Unusable(detector string, n int) {
+	c.mu.Lock()
+	c.unusable[detector] += n
+	c.mu.Unlock()
+}
 func (c *counts) Detector(string, string, int, uint64) {}
 
 // lab runs one shard.
@@ -136,7 +141,7 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func newLab(t *testing.T, change ...func(*Config, *fakeShard)) *lab {
 	t.Helper()
-	l := &lab{t: t, done: make(chan error, 1), counts: &counts{rejected: map[string]int{}, anomalies: map[string]int{}},
+	l := &lab{t: t, done: make(chan error, 1), counts: &counts{rejected: map[string]int{}, anomalies: map[string]int{}, unusable: map[string]int{}},
 		shard: &fakeShard{documents: &documents{text: map[string]string{}}, fetches: make(chan consumer.Fetch), stopping: make(chan struct{})}}
 	cfg := Config{
 		Timezone: time.UTC, Output: sink.OutputParquet, Compression: "none", CreatedBy: "test", FlushBytes: 64 << 20, FlushInterval: time.Minute, MemoryLimit: 1 << 30,

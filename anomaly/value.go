@@ -1,0 +1,157 @@
+package anomaly
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/sluice-etl/sluice/internal/columns"
+)
+
+// value is a detector of the kind value; see the package's comment.
+type value struct {
+	keyed[values1, *values1]
+	metric    string
+	column    int
+	threshold float64
+	minCount  float64
+	windowMs  int64
+	share     float64 // by which the mean of a key moves
+	unusable  uint64
+}
+
+// values1 is what the values of one key have been. It takes 88 bytes.
+type values1 struct {
+	n      float64
+	mean   float64
+	scale  float64 // mean size of the values
+	plain  envelope
+	binary envelope // of their logarithms
+}
+
+const (
+	valueDamping = 20   // values after which what is said has half its weight
+	valueMemory  = 1000 // half-life of the means, in values
+	plainFloor   = 0.01 // of the scale: widths that are taken for nothing,
+	binaryFloor  = 0.02 // and of logarithms
+	logOfNothing = -64
+)
+
+var isolated = stretch{once: 0.1, again: 1}
+
+func newValue(s Settings) *value {
+	return &value{
+		keyed: newKeyed[values1](kindValue, s.MaxKeys), metric: s.Metric, threshold: strange(*s.Threshold), minCount: float64(*s.MinCount),
+		windowMs: s.Window.Milliseconds(), share: halving(valueMemory),
+	}
+}
+
+func (d *value) bind(find finder) (err error) {
+	d.column, err = find("metric", d.metric, columns.Int64, columns.Double)
+	return err
+}
+
+func (d *value) observe(row *row) (Verdict, bool) {
+	x, ok := number(&row.table.Columns[d.column], row.row)
+	if !ok {
+		d.unusable++
+		return Verdict{}, false
+	}
+	late := d.clock.late(row.at, d.windowMs)
+	s := d.get(row.key, late)
+	if s == nil {
+		return Verdict{Warming: true, Value: x}, true
+	}
+	strangeness := s.strangeness(x)
+	v := Verdict{
+		Score: score(strangeness), Value: x, Expected: s.mean, Lower: s.plain.lo, Upper: s.plain.hi, Samples: int64(s.n),
+		Warming: s.n < max(d.minCount, 2),
+	}
+	v.Abnormal = strangeness >= d.threshold && !v.Warming
+	if v.Warming {
+		v.Score = 0
+	}
+	if !late {
+		s.learn(x, d.share)
+	}
+	return v, true
+}
+
+// strangeness tells by how many widths a value lies outside of those before it, as they are and by their logarithms: of
+// what is farther from 0 the lesser counts, since many quantities have a long tail there, of what is nearer the greater.
+func (s *values1) strangeness(x float64) float64 {
+	plain := math.Abs(s.plain.excess(x, s.plainFloor()))
+	if lo, hi := s.plain.lo, s.plain.hi; lo > 0 || hi < 0 {
+		binary := s.binary.excess(s.binaryOf(x), binaryFloor)
+		if binary < 0 {
+			plain = max(plain, -binary)
+		} else {
+			plain = min(plain, binary)
+		}
+	}
+	return float64(plain * (s.n / (s.n + valueDamping)))
+}
+
+func (s *values1) plainFloor() float64 { return least + float64(plainFloor*s.scale) }
+
+// binaryOf is the logarithm of a value's size to the base of 2, straight between powers of it. A value without the sign
+// of the others is nearer to 0 than any that has it.
+func (s *values1) binaryOf(x float64) float64 {
+	if x == 0 || (x < 0) != (s.plain.hi < 0) {
+		return logOfNothing
+	}
+	mantissa, exponent := math.Frexp(math.Abs(x))
+	return max(float64(exponent)+2*mantissa-2, logOfNothing)
+}
+
+func (s *values1) learn(x, share float64) {
+	s.n++
+	share = max(share, 1/s.n)
+	clipped := x
+	if s.n > firstFew {
+		width := s.plain.hi - s.plain.lo + s.plainFloor()
+		clipped = min(max(x, s.plain.lo-width), s.plain.hi+width)
+	}
+	s.mean, s.scale = toward(s.mean, share, clipped), toward(s.scale, share, math.Abs(clipped))
+	if s.n == 1 {
+		s.mean, s.scale = x, math.Abs(x)
+	}
+	s.plain.learn(x, s.plainFloor(), isolated)
+	if s.n == 1 || s.plain.lo > 0 || s.plain.hi < 0 {
+		s.binary.learn(s.binaryOf(x), binaryFloor, isolated)
+	}
+}
+
+func (s *values1) numbers(f func(*float64)) {
+	for _, v := range []*float64{&s.n, &s.mean, &s.scale} {
+		f(v)
+	}
+	s.plain.numbers(f)
+	s.binary.numbers(f)
+}
+
+func (d *value) merge(from kind) {
+	d.take(&from.(*value).keyed, func(a, b *values1) bool { return a.n > b.n })
+}
+
+func (d *value) appendReason(dst []byte, about *subject, v *Verdict) []byte {
+	if len(about.text) > 0 {
+		dst = append(about.append(dst, ""), ": "...)
+	}
+	return fmt.Appendf(dst, "%s is %s; the %d before it lay between %s and %s, and were %.4g on average",
+		d.metric, plainNumber(v.Value), v.Samples, plainNumber(v.Lower), plainNumber(v.Upper), v.Expected)
+}
+
+// number is a row's value in a column, where it is one that can be reckoned with.
+func number(c *columns.Column, row int) (x float64, ok bool) {
+	if !c.Valid[row] {
+		return 0, false
+	}
+	switch c.Type {
+	case columns.Int64:
+		return float64(c.Ints[row]), true
+	case columns.Double:
+		x = c.Doubles[row]
+		return x, math.Abs(x) <= greatest // also false of what is not a number
+	}
+	return 0, false
+}
