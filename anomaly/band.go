@@ -7,15 +7,17 @@ type envelope struct {
 	lo, hi float64
 	n      float64 // values
 	side   float64 // of the last value: 1 above the range, -1 below it
+	often  float64 // the share of values far outside, of late
 }
 
 // stretch is how much an envelope gives way to a value outside it, in its own widths: to one that stands alone, and to one that
-// follows another on the same side. So one outlier does not make the next ones ordinary, and a new level soon is.
-type stretch struct{ once, again float64 }
+// follows another on the same side. So one outlier does not make the next ones ordinary, and a new level soon is. Where more of
+// late are far outside than often says, they are taken in as they are. The first values are taken in freely.
+type stretch struct{ once, again, often, freely float64 }
 
 const (
 	forgetting = 2e-5 // of its width an envelope loses with each value, at either end: half in 17,329 values
-	firstFew   = 50   // values that an envelope takes in as they are
+	lately     = 0.05 // the weight of the last value in what is often
 	least      = 1e-9 // added to widths, so that there is no division by 0
 )
 
@@ -46,14 +48,21 @@ func (e *envelope) learn(v, floor float64, s stretch) {
 		side = -1
 	}
 	give := s.once
-	if side == e.side {
+	if e.often > s.often {
+		give = math.Inf(1)
+	} else if side == e.side {
 		give = s.again
 	}
 	e.side = side
+	far := 0.0
+	if math.Abs(e.excess(v, floor)) > 0.5 {
+		far = 1
+	}
+	e.often = toward(e.often, lately, far)
 	w := e.hi - e.lo
 	e.hi -= float64(forgetting * w)
 	e.lo += float64(forgetting * w)
-	if reach := float64(give * (w + floor)); e.n > firstFew {
+	if reach := give * (w + floor); e.n > s.freely {
 		v = min(max(v, e.lo-reach), e.hi+reach)
 	}
 	e.hi, e.lo = max(e.hi, v), min(e.lo, v)
@@ -87,7 +96,7 @@ type tuning struct {
 func standardTuning() tuning {
 	return tuning{
 		weights: [views]float64{byValue: 1, byLevel: 1, byHour: 0.75, byMagnitude: 0.5, byStep: 0.5},
-		stretch: stretch{once: 0.5, again: 1}, floor: 0.02,
+		stretch: stretch{once: 0.5, again: 1, often: 1, freely: 50}, floor: 0.02,
 		mid: 24, slow: 2000, swift: 64, day: 24, damping: 1000, gate: 30,
 	}
 }
@@ -119,7 +128,7 @@ type finding struct {
 	strangeness     float64 // 0 if the value is like others before it
 	view            view    // that contributes most to it
 	expected        float64
-	lower, upper    float64 // of the values that were seen, with the floor
+	lower, upper    float64 // of the values that were seen
 	floor, weight   float64
 	settled, hourly bool
 }
@@ -135,16 +144,16 @@ func (t tuning) derive() *tuned {
 }
 
 // observe takes in the value of an hour of the day, and tells how strange it is: by how many widths it lies outside of
-// what each view has seen, weighted and added up, and damped while little has been seen.
-func (t *tuned) observe(b *band, hour int, x float64) finding {
+// what each view has seen, weighted and added up, and damped while little has been seen. Changes about as small as the grain are not strange.
+func (t *tuned) observe(b *band, hour int, x, grain float64) finding {
 	b.n++
 	if b.n == 1 {
 		b.scale, b.mid, b.slow, b.last = math.Abs(x), x, x, x
 	}
 	share := func(s float64) float64 { return max(s, 1/b.n) } // a young mean weighs all values alike
 	value := &b.views[byValue]
-	f := finding{expected: b.mid, settled: b.n >= bandWarming, floor: least + float64(t.floor*b.scale)}
-	f.lower, f.upper = value.lo-f.floor, value.hi+f.floor
+	f := finding{expected: b.mid, settled: b.n >= bandWarming, floor: least + float64(t.floor*b.scale) + grain}
+	f.lower, f.upper = value.lo, value.hi
 
 	// What is learned lies at most one width outside.
 	clipped := x
@@ -152,7 +161,7 @@ func (t *tuned) observe(b *band, hour int, x float64) finding {
 		clipped = min(max(x, value.lo-width), value.hi+width)
 	}
 	b.scale = toward(b.scale, share(t.slowShare), math.Abs(clipped))
-	floor := least + float64(t.floor*b.scale)
+	floor := least + float64(t.floor*b.scale) + grain
 
 	greatest := 0.0
 	look := func(v view, x, floor float64) {
@@ -183,7 +192,7 @@ func (t *tuned) observe(b *band, hour int, x float64) finding {
 	dayShare := max(t.dayShare, 1/b.visits[hour])
 	if b.visits[hour] > hourVisits {
 		f.hourly, f.expected = true, b.mean[hour]
-		look(byHour, away/usual, 0.1)
+		look(byHour, away/usual, 0.1+grain/usual)
 	}
 	b.mean[hour] = toward(b.mean[hour], dayShare, clipped)
 	b.distance[hour] = toward(b.distance[hour], dayShare, math.Abs(off))
@@ -193,7 +202,7 @@ func (t *tuned) observe(b *band, hour int, x float64) finding {
 	if b.n == 1 {
 		b.magnitude = size
 	}
-	look(byMagnitude, size-b.magnitude, 0.01)
+	look(byMagnitude, size-b.magnitude, 0.01+float64(2*grain)/(b.scale+least))
 	b.magnitude = toward(b.magnitude, share(t.swiftShare), magnitude(clipped/unit))
 
 	if b.n > 1 {
@@ -245,4 +254,5 @@ func (e *envelope) numbers(f func(*float64)) {
 	f(&e.hi)
 	f(&e.n)
 	f(&e.side)
+	f(&e.often)
 }

@@ -17,6 +17,7 @@ type Engine struct {
 	verdict   RowVerdict
 	row       row
 	scratch   []byte
+	one       Verdict // of a detector: what is handed to an interface is not on the stack
 	about     subject
 	fields    []columns.Field // nil until they are bound
 }
@@ -187,13 +188,14 @@ func (e *Engine) Score(t *columns.Table, n int, at int64) *RowVerdict {
 		if !e.readKey(d.columns) {
 			continue
 		}
-		one, ok := d.observe(&e.row)
-		if !ok {
+		one := &e.one
+		var ok bool
+		if *one, ok = d.observe(&e.row); !ok {
 			continue
 		}
 		// What is abnormal comes first, then what has a score at all, then the score.
-		if !v.Scored || rank(&one) > rank(&v.Verdict) || rank(&one) == rank(&v.Verdict) && one.Score > v.Score {
-			v.Scored, v.Verdict = true, one
+		if !v.Scored || rank(one) > rank(&v.Verdict) || rank(one) == rank(&v.Verdict) && one.Score > v.Score {
+			v.Scored, v.Verdict = true, *one
 		}
 		if !one.Abnormal {
 			continue
@@ -204,7 +206,7 @@ func (e *Engine) Score(t *columns.Table, n int, at int64) *RowVerdict {
 		v.Flags = append(v.Flags, Flag{i, one.Score})
 		v.Names = append(v.Names, d.settings.Name...)
 		e.showKey(d)
-		v.Reason = d.appendReason(v.Reason, &e.about, &one)
+		v.Reason = d.appendReason(v.Reason, &e.about, one)
 	}
 	return v
 }

@@ -106,6 +106,19 @@ func (m *metric) result(p part, seconds float64) (x float64, ok bool) {
 	return x, ok && math.Abs(x) <= greatest
 }
 
+// grain is by how much a result that is about the usual one changes for no reason, where records come at random: by three standard
+// deviations of Poisson distributions.
+func (m *metric) grain(p part, usual, seconds float64) float64 {
+	usual = max(usual, 0)
+	switch m.aggregate {
+	case "count":
+		return 3 * math.Sqrt(usual/seconds)
+	case "ratio":
+		return 3 * math.Sqrt(float64(usual*(1+usual))/p.b)
+	}
+	return 0
+}
+
 // shown is a result as a person expects it: counts and sums are of the whole window.
 func (m *metric) shown(x, seconds float64) float64 {
 	if m.aggregate == "count" || m.aggregate == "sum" {

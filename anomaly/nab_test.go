@@ -199,7 +199,7 @@ func TestNAB(t *testing.T) {
 // choose begins with round numbers, and takes one constant after the other, twice, the value with the best score.
 func choose(all []*benchmark) tuning {
 	best := tuning{
-		weights: [views]float64{1, 1, 1, 1, 1}, stretch: stretch{1, 1}, floor: 0.01,
+		weights: [views]float64{1, 1, 1, 1, 1}, stretch: stretch{once: 1, again: 1, often: 1, freely: 50}, floor: 0.01,
 		mid: 16, slow: 1000, swift: 64, day: 48, damping: 1000, gate: 60,
 	}
 	score, _ := total(all, runBenchmarks(all, best), math.NaN())

@@ -21,6 +21,7 @@ type population struct {
 	counts   histogram
 	unfitted int // observations since the fit
 	fit      fit
+	upper    float64 // the greatest count that the fit finds in order
 }
 
 // past is what a key's own earlier windows show.
@@ -65,16 +66,16 @@ func (p *population) changed(before, after uint32) {
 // judge scores a key's count among so many keys.
 func (p *population) judge(own *past, n uint32, keys int) Verdict {
 	v := Verdict{Score: 1, Count: n}
-	consider := func(f *fit, samples int64) {
+	consider := func(f *fit, upper float64, samples int64) {
 		if score := exp(-f.expected(float64(n))); score <= v.Score {
-			v.Score, v.Expected, v.Upper, v.Samples = score, f.typical, f.upper(p.threshold), samples
+			v.Score, v.Expected, v.Upper, v.Samples = score, f.typical, upper, samples
 		}
 	}
 	if p.others {
 		if p.fit.keys < minKeys {
 			return Verdict{Warming: true, Count: n, Samples: int64(p.fit.keys)}
 		}
-		consider(&p.fit, int64(p.fit.keys))
+		consider(&p.fit, p.upper, int64(p.fit.keys))
 	}
 	if p.self {
 		if own.windows < minWindows {
@@ -82,7 +83,7 @@ func (p *population) judge(own *past, n uint32, keys int) Verdict {
 		}
 		f := own.fit(keys)
 		before := v.Score
-		consider(&f, int64(own.windows))
+		consider(&f, f.upper(p.threshold), int64(own.windows))
 		v.Own = !p.others || v.Score < before
 	}
 	v.Upper = max(v.Upper, float64(p.minCount)-1)
@@ -97,12 +98,14 @@ func (o *past) fit(keys int) fit {
 	return fit{typical: mean, u: mean + float64(1.28*deviation), tail: float64(keys)/tailShare + 1, h: 0.4 * deviation}
 }
 
-// learn takes a window into a key's past. The newest of them weighs at least a tenth.
+// learn takes a window into a key's past. The newest of them weighs at least a tenth. One in which the key was abnormal counts as if it had
+// come as often as in the highest tenth of windows: so it takes some thirty of them until a new level is usual.
 func (p *population) learn(o *past, count uint32, keys int) {
 	n := float64(count)
 	if o.windows >= minWindows {
-		f := o.fit(keys)
-		n = min(n, f.upper(p.threshold))
+		if f := o.fit(keys); n > f.upper(p.threshold) {
+			n = f.u
+		}
 	}
 	if o.windows < math.MaxUint16 {
 		o.windows++
@@ -116,6 +119,11 @@ func (p *population) learn(o *past, count uint32, keys int) {
 // refit derives from the counts what is usual.
 func (p *population) refit() {
 	p.unfitted = 0
+	p.derive()
+	p.upper = p.fit.upper(p.threshold)
+}
+
+func (p *population) derive() {
 	keys := 0
 	for _, n := range p.counts {
 		keys += int(n)
@@ -158,18 +166,29 @@ func (p *population) refit() {
 	}
 }
 
-// ordinary tells the count that all keys but a thousandth do not exceed, for a person.
-func (p *population) ordinary() (count uint64) {
-	keys := 0
-	for _, n := range p.counts {
-		keys += int(n)
+// ordinary tells, for a person, of how many percent of the other keys the counts stay well below n, and below what: of as many percent as
+// there are such.
+func (p *population) ordinary(n uint32) (percent float64, others int, most uint64) {
+	for _, keys := range p.counts {
+		others += int(keys)
 	}
-	for c, n := range p.counts {
-		if keys -= int(n); 1000*keys <= p.fit.keys {
-			return lowest(c+1) - 1
+	others = max(others-1, 0)
+	for _, percent = range []float64{99.9, 99, 95, 90} {
+		beyond := others // keys with a greater count
+		for c, keys := range p.counts {
+			if c == bucket(n) && keys > 0 {
+				keys-- // itself
+			}
+			if beyond -= int(keys); float64(beyond) <= float64(others)*(1-percent/100) {
+				most = lowest(c+1) - 1
+				break
+			}
+		}
+		if 2*most <= uint64(n) {
+			break
 		}
 	}
-	return math.MaxUint32
+	return percent, others, most
 }
 
 func (p *population) appendTo(dst []byte) []byte {
@@ -187,6 +206,7 @@ func (p *population) readFrom(in *reader) {
 	for _, v := range []*float64{&p.fit.typical, &p.fit.u, &p.fit.tail, &p.fit.h} {
 		*v = in.float()
 	}
+	p.upper = p.fit.upper(p.threshold)
 }
 
 func (o *past) appendTo(dst []byte) []byte {

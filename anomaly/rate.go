@@ -43,7 +43,8 @@ func (w *windows[T, P]) appendUsual(dst []byte, about *subject, v *Verdict, verb
 	if v.Own {
 		return fmt.Appendf(dst, "; in %d windows before it %s %.3g %s on average", v.Samples, verb, v.Expected, noun)
 	}
-	return fmt.Appendf(dst, "; 99.9%% of the %d values of %s %s at most %d %s", w.fit.keys, about.columns, verb, w.ordinary(), noun)
+	percent, others, most := w.ordinary(v.Count)
+	return fmt.Appendf(dst, "; %v%% of the other %d values of %s %s at most %d %s", percent, others, about.columns, verb, most, noun)
 }
 
 // occurrences counts a key's records by slot. It and the key's past take 56 bytes beside the key's name.

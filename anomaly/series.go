@@ -107,7 +107,8 @@ func (d *series) proceed(s *aggregate, newest, next int64) (worst Verdict, ok bo
 	return worst, ok
 }
 
-// judge takes in the window that a slot ends.
+// judge judges the window that a slot ends. The band learns from windows that do not overlap, so that what lasts for a window is one
+// value to it, and not ten.
 func (d *series) judge(s *aggregate, slot int64) (Verdict, bool) {
 	var sum part
 	for i := range int64(slots) { // from the oldest, always in the same order
@@ -118,8 +119,14 @@ func (d *series) judge(s *aggregate, slot int64) (Verdict, bool) {
 	if !ok {
 		return Verdict{}, false
 	}
-	v, f := d.look(&s.band, slot*d.slotMs, x)
-	v.Warming = v.Warming || s.n < d.minCount
+	b := &s.band
+	if ring(slot+1) != 0 {
+		unlearned := s.band
+		b = &unlearned
+	}
+	v, f := d.look(b, slot*d.slotMs, x, d.metric.grain(sum, s.mid, seconds))
+	s.said = b.said
+	v.Warming = v.Warming || b.n < d.minCount
 	v.Abnormal = !v.Warming && s.begins(f.strangeness, strange(v.Score), d.threshold)
 	if v.Warming {
 		v.Score = 0
@@ -132,9 +139,9 @@ func (d *series) judge(s *aggregate, slot int64) (Verdict, bool) {
 }
 
 // look takes in a value at a time, in milliseconds since 1970. The verdict does not yet say whether it is abnormal.
-func (t *tuned) look(b *band, at int64, x float64) (Verdict, finding) {
+func (t *tuned) look(b *band, at int64, x, grain float64) (Verdict, finding) {
 	const hour = 3600_000
-	f := t.observe(b, int(floorDiv(at, hour)-24*floorDiv(at, 24*hour)), x)
+	f := t.observe(b, int(floorDiv(at, hour)-24*floorDiv(at, 24*hour)), x, grain)
 	v := Verdict{
 		Score: score(t.gated(b, f.strangeness)), Value: x, Expected: f.expected, Lower: f.lower, Upper: f.upper, Samples: int64(b.n) - 1,
 		Warming: !f.settled, View: f.view,
@@ -170,7 +177,7 @@ func (t *Track) Observe(at int64, x float64) (v Verdict, ok bool) {
 	if !(math.Abs(x) <= greatest) {
 		return Verdict{}, false
 	}
-	v, f := t.look(&t.band, at, x)
+	v, f := t.look(&t.band, at, x, 0)
 	for i := range t.episodes {
 		t.opens[i] = !v.Warming && t.episodes[i].begins(f.strangeness, strange(v.Score), t.thresholds[i])
 	}

@@ -42,7 +42,7 @@ var defaults = map[string]struct {
 }{
 	KindRate:     {0.999, 5}, // one window in a thousand in which nothing is wrong
 	KindDistinct: {0.999, 5},
-	KindValue:    {0.2, 10},
+	KindValue:    {0.3, firstValues},
 	KindSeries:   {SeriesThreshold, bandWarming},
 	KindRule:     {1, 0},
 }

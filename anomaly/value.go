@@ -3,6 +3,7 @@ package anomaly
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/sluice-etl/sluice/internal/columns"
 )
@@ -19,9 +20,10 @@ type value struct {
 	unusable  uint64
 }
 
-// values1 is what the values of one key have been. It takes 88 bytes.
+// values1 is what the values of one key have been. It takes 168 bytes.
 type values1 struct {
 	n      float64
+	first  [firstValues]float64
 	mean   float64
 	scale  float64 // mean size of the values
 	plain  envelope
@@ -29,6 +31,7 @@ type values1 struct {
 }
 
 const (
+	firstValues  = 10   // values before which nothing is said
 	valueDamping = 20   // values after which what is said has half its weight
 	valueMemory  = 1000 // half-life of the means, in values
 	plainFloor   = 0.01 // of the scale: widths that are taken for nothing,
@@ -36,7 +39,7 @@ const (
 	logOfNothing = -64
 )
 
-var isolated = stretch{once: 0.1, again: 1}
+var isolated = stretch{once: 0.1, again: 1, often: 0.12, freely: firstValues}
 
 func newValue(s Settings) *value {
 	return &value{
@@ -64,7 +67,7 @@ func (d *value) observe(row *row) (Verdict, bool) {
 	strangeness := s.strangeness(x)
 	v := Verdict{
 		Score: score(strangeness), Value: x, Expected: s.mean, Lower: s.plain.lo, Upper: s.plain.hi, Samples: int64(s.n),
-		Warming: s.n < max(d.minCount, 2),
+		Warming: s.n < max(d.minCount, firstValues),
 	}
 	v.Abnormal = strangeness >= d.threshold && !v.Warming
 	if v.Warming {
@@ -103,20 +106,52 @@ func (s *values1) binaryOf(x float64) float64 {
 	return max(float64(exponent)+2*mantissa-2, logOfNothing)
 }
 
+// learn takes a value in. The first ones only wait, and are taken in together.
 func (s *values1) learn(x, share float64) {
 	s.n++
+	if s.n <= firstValues {
+		s.first[int(s.n)-1] = x
+		if s.n == firstValues {
+			s.begin()
+		}
+		return
+	}
+	width := s.plain.hi - s.plain.lo + s.plainFloor()
+	clipped := min(max(x, s.plain.lo-width), s.plain.hi+width)
 	share = max(share, 1/s.n)
-	clipped := x
-	if s.n > firstFew {
-		width := s.plain.hi - s.plain.lo + s.plainFloor()
-		clipped = min(max(x, s.plain.lo-width), s.plain.hi+width)
-	}
 	s.mean, s.scale = toward(s.mean, share, clipped), toward(s.scale, share, math.Abs(clipped))
-	if s.n == 1 {
-		s.mean, s.scale = x, math.Abs(x)
-	}
 	s.plain.learn(x, s.plainFloor(), isolated)
-	if s.n == 1 || s.plain.lo > 0 || s.plain.hi < 0 {
+	if s.plain.lo > 0 || s.plain.hi < 0 {
+		s.binary.learn(s.binaryOf(x), binaryFloor, isolated)
+	}
+}
+
+// begin makes a range of the first values: without the greatest or the least as long as it lies by more than three widths outside of the
+// others, and three in four are left; or else one wrong value among the first would hide those that follow.
+func (s *values1) begin() {
+	known := s.first[:]
+	slices.Sort(known)
+	for len(known) > firstValues*3/4 {
+		last := len(known) - 1
+		s.scale = math.Abs(known[len(known)/2])
+		low := envelope{lo: known[1], hi: known[last], n: 1}
+		high := envelope{lo: known[0], hi: known[last-1], n: 1}
+		below, above := -low.excess(known[0], s.plainFloor()), high.excess(known[last], s.plainFloor())
+		if max(below, above) <= 3 {
+			break
+		}
+		if below > above {
+			known = known[1:]
+		} else {
+			known = known[:last]
+		}
+	}
+	s.mean, s.scale = 0, 0
+	for i, x := range known {
+		s.mean, s.scale = toward(s.mean, 1/float64(i+1), x), toward(s.scale, 1/float64(i+1), math.Abs(x))
+	}
+	s.plain = envelope{lo: known[0], hi: known[len(known)-1], n: s.n}
+	for _, x := range known {
 		s.binary.learn(s.binaryOf(x), binaryFloor, isolated)
 	}
 }
@@ -124,6 +159,9 @@ func (s *values1) learn(x, share float64) {
 func (s *values1) numbers(f func(*float64)) {
 	for _, v := range []*float64{&s.n, &s.mean, &s.scale} {
 		f(v)
+	}
+	for i := range s.first {
+		f(&s.first[i])
 	}
 	s.plain.numbers(f)
 	s.binary.numbers(f)

@@ -47,6 +47,7 @@ type windows[T any, P interface {
 
 	now     int64  // the newest slot, as a number since 1970; 0: nothing was seen
 	behind  uint64 // late records in a row
+	past    uint16 // windows that have gone by, as a key would count them: a new one had none of them
 	entries []entry[T]
 	hand    int // where the next entry to evict is looked for
 	evicted uint64
@@ -114,7 +115,7 @@ func (w *windows[T, P]) insert(key string) int32 {
 		w.evict()
 	}
 	i := int32(len(w.entries))
-	w.entries = append(w.entries, entry[T]{key: key})
+	w.entries = append(w.entries, entry[T]{key: key, past: past{windows: w.past}})
 	w.index[key] = i
 	return i
 }
@@ -156,6 +157,9 @@ func (w *windows[T, P]) advance(slot int64) {
 	}
 	for s := range min(steps, slots) {
 		cleared := w.now + 1 + s
+		if cleared%slots == 0 && w.past < math.MaxUint16 {
+			w.past++
+		}
 		for i := range w.entries {
 			e := &w.entries[i]
 			if w.self && cleared%slots == 0 { // windows that do not overlap
@@ -205,14 +209,14 @@ func (w *windows[T, P]) recount() {
 
 func (w *windows[T, P]) size() (keys int, evictions uint64) { return len(w.entries), w.evicted }
 
-// The state is: the kind's number and version, window (ns), now, late records in a row, hand, observations since the fit; the fit (keys, and four
+// The state is: the kind's number and version, window (ns), now, late records in a row, windows gone by, hand, observations since the fit; the fit (keys, and four
 // doubles of 8 bytes); the number of keys, and for each: its name, its tally, windows, and its mean and variance (floats of
-// 4 bytes). Version 1, which only the kind rate had, lacks the late records.
+// 4 bytes). Version 1, which only the kind rate had, lacks the late records and the windows gone by.
 func (w *windows[T, P]) appendState(dst []byte) []byte {
 	dst = appendUvarint(dst, w.kind+latestState)
 	dst = appendVarint(dst, int64(w.window))
 	dst = appendVarint(dst, w.now)
-	dst = appendUvarint(dst, w.behind)
+	dst = appendUvarint(appendUvarint(dst, w.behind), uint64(w.past))
 	dst = appendUvarint(dst, uint64(w.hand))
 	dst = w.population.appendTo(dst)
 	dst = appendUvarint(dst, uint64(len(w.entries)))
@@ -236,7 +240,7 @@ func (w *windows[T, P]) readState(state []byte) error {
 	window := time.Duration(in.varint())
 	w.now = in.varint()
 	if version > 1 {
-		w.behind = in.uvarint()
+		w.behind, w.past = in.uvarint(), uint16(in.uvarint())
 	}
 	hand := in.uvarint()
 	w.population.readFrom(&in)
@@ -310,7 +314,7 @@ func (w *windows[T, P]) merge(from *windows[T, P]) {
 			one.advance(now)
 		}
 	}
-	w.now = now
+	w.now, w.past = now, max(w.past, from.past)
 	for i := range from.entries {
 		f := &from.entries[i]
 		k, known := w.index[f.key]

@@ -298,7 +298,7 @@ func detectorKeys() []key[Detector] {
 			set: into(func(d *Detector) *time.Duration { return &d.Window }, duration(time.Second, 31*24*time.Hour)),
 		},
 		{
-			name: "THRESHOLD", kind: kindNumber, note: "`rate` and `distinct` 0.999, `value` and `series` 0.2, `rule` 1",
+			name: "THRESHOLD", kind: kindNumber, note: "`rate` and `distinct` 0.999, `value` 0.3, `series` 0.2, `rule` 1",
 			doc: "the score from which a record is abnormal; scores are in [0,1]",
 			set: into(func(d *Detector) **float64 { return &d.Threshold }, optional(share)),
 		},

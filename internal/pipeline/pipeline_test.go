@@ -99,7 +99,7 @@ type counts struct {
 	records, rescued, duplicates, skewed int
 	filtered, faults                     int
 	snapshots                            int
-	rejected, anomalies                  map[string]int
+	rejected, anomalies, unusable        map[string]int
 	buffered                             int64
 }
 
