@@ -18,7 +18,7 @@ type series struct {
 	unusable  uint64
 }
 
-// aggregate is the state of one key: its band, and the slots of its window. It takes 832 bytes.
+// aggregate is the state of one key: its band, and the slots of its window. It takes 1,024 bytes.
 type aggregate struct {
 	band
 	episode
@@ -29,22 +29,17 @@ type aggregate struct {
 
 // episode is a time in which a series is abnormal. It is over when nothing has been strange for the length of a window.
 type episode struct {
-	open  float64 // 1 within one
-	quiet float64 // values since the last strange one
+	left float64 // values until it is over; 0 outside of one
 }
 
 // begins tells whether a value opens an episode, given how strange it is and how much of that is news.
 func (e *episode) begins(strangeness, news, threshold float64) bool {
-	opens := e.open == 0 && news >= threshold
+	opens := e.left == 0 && news >= threshold
 	switch {
-	case opens:
-		e.open, e.quiet = 1, 0
-	case strangeness >= threshold:
-		e.quiet = 0
-	default:
-		if e.quiet++; e.quiet >= slots {
-			e.open = 0
-		}
+	case opens, e.left > 0 && strangeness >= threshold:
+		e.left = slots
+	case e.left > 0:
+		e.left--
 	}
 	return opens
 }
@@ -190,7 +185,7 @@ func (t *Track) Opens() []bool { return t.opens }
 
 func (s *aggregate) numbers(f func(*float64)) {
 	s.band.numbers(f)
-	for _, v := range []*float64{&s.open, &s.quiet, &s.slot, &s.filled} {
+	for _, v := range []*float64{&s.left, &s.slot, &s.filled} {
 		f(v)
 	}
 	for i := range s.ring {

@@ -20,7 +20,7 @@ type value struct {
 	unusable  uint64
 }
 
-// values1 is what the values of one key have been. It takes 168 bytes.
+// values1 is what the values of one key have been. It takes 184 bytes.
 type values1 struct {
 	n      float64
 	first  [firstValues]float64
