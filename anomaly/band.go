@@ -62,7 +62,7 @@ func (e *envelope) learn(v, floor float64, s stretch) {
 	w := e.hi - e.lo
 	e.hi -= float64(forgetting * w)
 	e.lo += float64(forgetting * w)
-	if reach := give * (w + floor); e.n > s.freely {
+	if reach := float64(give * (w + floor)); e.n > s.freely {
 		v = min(max(v, e.lo-reach), e.hi+reach)
 	}
 	e.hi, e.lo = max(e.hi, v), min(e.lo, v)

@@ -326,7 +326,7 @@ func TestSameOnEveryMachine(t *testing.T) {
 	}
 	state := fnv.New64a()
 	state.Write(e.Snapshot(nil))
-	if got := fmt.Sprintf("%x %x", verdicts.Sum64(), state.Sum64()); got != "cbbd43c5a00f1a1c a3a1208241aecb7" {
+	if got := fmt.Sprintf("%x %x", verdicts.Sum64(), state.Sum64()); got != "64ac91fb47b9af0 a3a1208241aecb7" {
 		t.Errorf("verdicts and state have the hashes %s", got)
 	}
 }
@@ -343,8 +343,8 @@ func benchmarkKind(b *testing.B, s anomaly.Settings) {
 		b.Fatal(err)
 	}
 	random := rand.New(rand.NewPCG(1, 1))
-	for range rows {
-		table.Columns[0].AppendText(fmt.Appendf(nil, "10.0.%d.%d", random.IntN(10), random.IntN(100)))
+	for i := range rows { // all keys come as often
+		table.Columns[0].AppendText(fmt.Appendf(nil, "10.0.0.%d", i*7919%1000))
 		table.Columns[1].AppendDouble(100 + 10*random.NormFloat64())
 		table.EndRow()
 	}
@@ -359,7 +359,7 @@ func benchmarkKind(b *testing.B, s anomaly.Settings) {
 // The cost of a record, among a thousand keys and a thousand records a second.
 func BenchmarkKinds(b *testing.B) {
 	for _, s := range []anomaly.Settings{
-		{Kind: "rate"}, {Kind: "rate", Baseline: anomaly.Self}, {Kind: "distinct", Metric: "x"}, {Kind: "value", Metric: "x"},
+		{Kind: "rate"}, {Kind: "rate", Baseline: anomaly.Both}, {Kind: "distinct", Metric: "x"}, {Kind: "value", Metric: "x"},
 		{Kind: "series", Metric: "mean(x)", Window: 10 * time.Second}, {Kind: "series", Metric: "count", Window: time.Minute}, {Kind: "rule", Expression: "x > 0"},
 	} {
 		b.Run(strings.TrimSpace(s.Kind+" "+s.Metric+s.Baseline), func(b *testing.B) { benchmarkKind(b, s) })
