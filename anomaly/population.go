@@ -21,7 +21,8 @@ type population struct {
 	counts   histogram
 	unfitted int // observations since the fit
 	fit      fit
-	upper    float64 // the greatest count that the fit finds in order
+	upper    float64      // the greatest count that the fit finds in order
+	scores   [256]float64 // of small counts by the fit, negative: not computed yet
 }
 
 // past is what a key's own earlier windows show.
@@ -63,11 +64,25 @@ func (p *population) changed(before, after uint32) {
 	p.unfitted++
 }
 
+// score is that of a count.
+func (f *fit) score(n uint32) float64 { return exp(-f.expected(float64(n))) }
+
+// score is that of a count by the fit to all keys.
+func (p *population) score(n uint32) float64 {
+	if n >= uint32(len(p.scores)) {
+		return p.fit.score(n)
+	}
+	if p.scores[n] < 0 {
+		p.scores[n] = p.fit.score(n)
+	}
+	return p.scores[n]
+}
+
 // judge scores a key's count among so many keys.
 func (p *population) judge(own *past, n uint32, keys int) Verdict {
 	v := Verdict{Score: 1, Count: n}
-	consider := func(f *fit, upper float64, samples int64) {
-		if score := exp(-f.expected(float64(n))); score <= v.Score {
+	consider := func(f *fit, score, upper float64, samples int64) {
+		if score <= v.Score {
 			v.Score, v.Expected, v.Upper, v.Samples = score, f.typical, upper, samples
 		}
 	}
@@ -75,7 +90,7 @@ func (p *population) judge(own *past, n uint32, keys int) Verdict {
 		if p.fit.keys < minKeys {
 			return Verdict{Warming: true, Count: n, Samples: int64(p.fit.keys)}
 		}
-		consider(&p.fit, p.upper, int64(p.fit.keys))
+		consider(&p.fit, p.score(n), p.upper, int64(p.fit.keys))
 	}
 	if p.self {
 		if own.windows < minWindows {
@@ -83,7 +98,7 @@ func (p *population) judge(own *past, n uint32, keys int) Verdict {
 		}
 		f := own.fit(keys)
 		before := v.Score
-		consider(&f, f.upper(p.threshold), int64(own.windows))
+		consider(&f, f.score(n), f.upper(p.threshold), int64(own.windows))
 		v.Own = !p.others || v.Score < before
 	}
 	v.Upper = max(v.Upper, float64(p.minCount)-1)
@@ -120,7 +135,15 @@ func (p *population) learn(o *past, count uint32, keys int) {
 func (p *population) refit() {
 	p.unfitted = 0
 	p.derive()
+	p.fitted()
+}
+
+// fitted brings up to date what follows from the fit.
+func (p *population) fitted() {
 	p.upper = p.fit.upper(p.threshold)
+	for n := range p.scores {
+		p.scores[n] = -1
+	}
 }
 
 func (p *population) derive() {
@@ -206,7 +229,7 @@ func (p *population) readFrom(in *reader) {
 	for _, v := range []*float64{&p.fit.typical, &p.fit.u, &p.fit.tail, &p.fit.h} {
 		*v = in.float()
 	}
-	p.upper = p.fit.upper(p.threshold)
+	p.fitted()
 }
 
 func (o *past) appendTo(dst []byte) []byte {
