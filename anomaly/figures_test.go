@@ -217,7 +217,6 @@ type order struct {
 	item         int
 	units        float64
 	price, total float64
-	noTotal      bool
 }
 
 // wrongs are what can be wrong with an order.

@@ -192,7 +192,6 @@ func (s *script) feed(text string) error {
 	if !ok {
 		key = `"k"`
 	}
-	at := s.at
 	variables := map[string]any{
 		"i": 0, "hour": 0.0, "NaN": math.NaN(), "Inf": math.Inf(1), "pi": math.Pi, "sin": math.Sin,
 		"normal":    func(mean, deviation float64) float64 { return mean + deviation*s.random.NormFloat64() },
@@ -210,10 +209,8 @@ func (s *script) feed(text string) error {
 	for i := range n {
 		if late == 0 {
 			s.at = s.at.Add(step)
-			at = s.at
-		} else {
-			at = s.at.Add(-late)
 		}
+		at := s.at.Add(-late)
 		variables["i"], variables["hour"] = i, math.Mod(at.Sub(noon).Hours()+12, 24)
 		x, err := expr.Run(x, variables)
 		if err != nil {
