@@ -175,8 +175,8 @@ func (d *value) appendReason(dst []byte, about *subject, v *Verdict) []byte {
 	if len(about.text) > 0 {
 		dst = append(about.append(dst, ""), ": "...)
 	}
-	return fmt.Appendf(dst, "%s is %s; the %d before it lay between %s and %s, and were %.4g on average",
-		d.metric, plainNumber(v.Value), v.Samples, plainNumber(v.Lower), plainNumber(v.Upper), v.Expected)
+	return fmt.Appendf(dst, "%s is %s; the %d before it lay between %.4g and %.4g, and were %.4g on average",
+		d.metric, plainNumber(v.Value), v.Samples, v.Lower, v.Upper, v.Expected)
 }
 
 // number is a row's value in a column, where it is one that can be reckoned with.
