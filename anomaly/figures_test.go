@@ -104,7 +104,7 @@ func transactions(t *testing.T, seed uint64, f func(abnormal int, address, custo
 		if err != nil {
 			t.Fatal(err)
 		}
-		sources = append(sources, kdg.Source{Template: template, Rate: s.rate})
+		sources = append(sources, kdg.Source{Template: template, Rate: kdg.Rate{Mean: s.rate}})
 	}
 	field := func(record, name string) string {
 		_, after, _ := strings.Cut(record, `"`+name+`"`)

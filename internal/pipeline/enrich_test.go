@@ -170,7 +170,7 @@ func TestStepsThatDoNotFit(t *testing.T) {
 	}{
 		{list: "network(address)", want: "the steps of SLUICE_ENRICH do not fit the schema: network at character 1: there is no column address; there are id, ip, rescued"},
 		{list: "where(id == 1), where(ip > 1)", want: "where at character 17: invalid operation"},
-		{list: "drop(ip)", key: "ip", want: `the key of detector d is to be the column "ip", which there is not; there are id, ip (hidden by SLUICE_ENRICH), `},
+		{list: "drop(ip)", key: "ip", want: `the key of detector d is to be the column "ip", which there is not; the nearest is "id", and there are id, ip (hidden by SLUICE_ENRICH), `},
 	} {
 		l := newLab(t, func(c *Config, _ *fakeShard) {
 			c.Enrich = steps(t, tt.list)
