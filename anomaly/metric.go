@@ -48,7 +48,7 @@ func (m *metric) bind(find finder) (err error) {
 		return nil
 	}
 	if m.aggregate != "ratio" {
-		m.over.column, err = find("metric", m.over.name, columns.Int64, columns.Double)
+		m.over.column, err = find("metric", m.over.name, columns.Int64, columns.Double, columns.Decimal)
 		return err
 	}
 	if m.over.column, err = find("metric", m.over.name); err == nil {

@@ -49,7 +49,7 @@ func newValue(s Settings) *value {
 }
 
 func (d *value) bind(find finder) (err error) {
-	d.column, err = find("metric", d.metric, columns.Int64, columns.Double)
+	d.column, err = find("metric", d.metric, columns.Int64, columns.Double, columns.Decimal)
 	return err
 }
 
@@ -187,6 +187,8 @@ func number(c *columns.Column, row int) (x float64, ok bool) {
 	switch c.Type {
 	case columns.Int64:
 		return float64(c.Ints[row]), true
+	case columns.Decimal:
+		return c.DecimalAt(row), true
 	case columns.Double:
 		x = c.Doubles[row]
 		return x, math.Abs(x) <= greatest // also false of what is not a number

@@ -48,7 +48,7 @@ func shown(err error) error {
 	return errors.New(first)
 }
 
-// Compile makes a condition of a text. The types of its variables are those of the columns: string, int64, double (float64),
+// Compile makes a condition of a text. The types of its variables are those of the columns: string, int64, double and decimal (float64),
 // boolean, and timestamp (a time.Time in UTC); its result must be true or false.
 func Compile(text string, fields []columns.Field) (*Expression, error) {
 	tree, err := parser.Parse(text)
@@ -80,7 +80,7 @@ func Compile(text string, fields []columns.Field) (*Expression, error) {
 }
 
 // examples are values of the types that columns have in expressions.
-var examples = [...]any{columns.String: "", columns.Int64: int64(0), columns.Double: 0.0, columns.Boolean: false, columns.Timestamp: time.Time{}}
+var examples = [...]any{columns.String: "", columns.Int64: int64(0), columns.Double: 0.0, columns.Decimal: 0.0, columns.Boolean: false, columns.Timestamp: time.Time{}}
 
 // Holds tells whether the condition holds for a row. It is not known where a column that it uses is null, unless the text
 // compares something with nil or has ??, or where it cannot be evaluated.
@@ -106,6 +106,8 @@ func value(c *columns.Column, row int) any {
 		return c.Ints[row]
 	case columns.Double:
 		return c.Doubles[row]
+	case columns.Decimal:
+		return c.DecimalAt(row)
 	case columns.Boolean:
 		return c.Bools[row]
 	case columns.Timestamp:

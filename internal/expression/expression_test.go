@@ -10,6 +10,7 @@ import (
 var fields = []columns.Field{
 	{Name: "units", Type: columns.Int64}, {Name: "price", Type: columns.Double}, {Name: "status", Type: columns.String},
 	{Name: "paid", Type: columns.Boolean}, {Name: "at", Type: columns.Timestamp},
+	{Name: "tax", Type: columns.Decimal, Precision: 9, Scale: 2},
 }
 
 // rows has a row with values, and one of nulls but for units.
@@ -20,6 +21,7 @@ func rows() *columns.Table {
 	t.Columns[2].AppendString("OK")
 	t.Columns[3].AppendBool(true)
 	t.Columns[4].AppendInt(1_772_366_400_000) // 2026-03-01 12:00 UTC
+	t.Columns[5].AppendInt(125)
 	t.EndRow()
 	t.Columns[0].AppendInt(3)
 	t.EndRow()
@@ -33,6 +35,7 @@ func TestHolds(t *testing.T) {
 		"units * price == 7.5":                         {"true", "unknown"},
 		`status in ["OK", "FAIL"] and paid`:            {"true", "unknown"},
 		"at.Hour() == 12 && at.Year() == 2026":         {"true", "unknown"},
+		"tax == 1.25":                                  {"true", "unknown"},
 		"price == nil":                                 {"false", "true"},
 		"(price ?? 0) > 1":                             {"true", "false"},
 		"price != nil && price > 3":                    {"false", "false"},
