@@ -239,7 +239,7 @@ func TestColumnsAndKeys(t *testing.T) {
 	if !anomalous.Bools[last] || string(names.TextAt(last)) != "pair,one" {
 		t.Errorf("flagged %v by %s", anomalous.Bools[last], names.TextAt(last))
 	}
-	if got := string(reason.TextAt(last)); !strings.Contains(got, "a x, b 1 came 20 times within 5m0s") || !strings.Contains(got, "a x came 39 times") {
+	if got := string(reason.TextAt(last)); !strings.Contains(got, "a x, b 1 came 20 times in 5m0s") || !strings.Contains(got, "a x came 39 times") {
 		t.Errorf("the reason is %q", got)
 	}
 	if got := string(names.TextAt(last + 1)); got != "one" {
@@ -253,14 +253,19 @@ func TestColumnsAndKeys(t *testing.T) {
 func TestSettings(t *testing.T) {
 	half, two, minus := 0.5, 2.0, int64(-1)
 	for want, s := range map[string]anomaly.Settings{
-		"":              {Name: "n", Kind: "rate", Key: []string{"k"}, Threshold: &half},
-		"kind":          {Name: "n", Kind: "magic", Key: []string{"k"}},
-		"without a key": {Name: "n", Kind: "rate"},
-		"threshold":     {Name: "n", Kind: "rate", Key: []string{"k"}, Threshold: &two},
-		"negative":      {Name: "n", Kind: "rate", Key: []string{"k"}, MinCount: &minus},
-		"baseline":      {Name: "n", Kind: "rate", Key: []string{"k"}, Baseline: "me"},
-		"too short":     {Name: "n", Kind: "rate", Key: []string{"k"}, Window: time.Millisecond},
-		"too few":       {Name: "n", Kind: "rate", Key: []string{"k"}, MaxKeys: 1},
+		"":                {Name: "n", Kind: "rate", Key: []string{"k"}, Threshold: &half},
+		"kind":            {Name: "n", Kind: "magic", Key: []string{"k"}},
+		"without a key":   {Name: "n", Kind: "rate"},
+		"threshold":       {Name: "n", Kind: "rate", Key: []string{"k"}, Threshold: &two},
+		"negative":        {Name: "n", Kind: "rate", Key: []string{"k"}, MinCount: &minus},
+		"baseline":        {Name: "n", Kind: "rate", Key: []string{"k"}, Baseline: "me"},
+		"too short":       {Name: "n", Kind: "rate", Key: []string{"k"}, Window: time.Millisecond},
+		"too few":         {Name: "n", Kind: "rate", Key: []string{"k"}, MaxKeys: 1},
+		"the column":      {Name: "n", Kind: "value"},
+		"no metric \"avg": {Name: "n", Kind: "series", Metric: "avg(x)"},
+		"an expression":   {Name: "n", Kind: "rule"},
+		"rule only":       {Name: "n", Kind: "rate", Key: []string{"k"}, Expression: "a > 1"},
+		"unexpected":      {Name: "n", Kind: "rule", Expression: "a >"},
 	} {
 		_, err := anomaly.NewEngine([]anomaly.Settings{s})
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {

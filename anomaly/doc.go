@@ -2,7 +2,8 @@
 // clock (the records' own times are it), no I/O, no goroutine and no randomness, so that the same records in the same
 // order always give the same verdicts. Their state is bounded and can be saved and restored byte for byte.
 //
-// An [Engine] holds the detectors of one shard and asks them about each row of a table.
+// An [Engine] holds the detectors of one shard and asks them about each row of a table. A [Track] scores a series that is
+// one already. How each kind is tuned, and what it achieves, is told in docs/anomalies.md.
 //
 // # The kind rate
 //
@@ -32,15 +33,47 @@
 // tenth (the hazard rate of a normal distribution there is 1.75 standard deviations, and grows beyond).
 //
 // That is the baseline "population". The baseline "self" compares a key with its own past: with m and s the mean and
-// the standard deviation of its counts in past windows (exponentially weighted, each clipped at the count at which it
-// becomes abnormal), s at least √m, it takes u = m + 1.28 s, the upper tenth of a normal distribution, h = 0.4 s, and
-// K/10 for the number of keys above u, where K is the number of keys: again E(n) counts the keys that would show such a
-// count. "both" asks for both: the lower score counts.
+// the standard deviation of its counts in past windows (exponentially weighted; a window in which it was abnormal counts as u), s at least √m, it
+// takes u = m + 1.28 s, the upper tenth of a normal distribution, h = 0.4 s, and K/10 for the number of keys above u, where K is the
+// number of keys: again E(n) counts the keys that would show such a count. Of a new key the past is known, too: in all windows before, it did
+// not come. "both" asks for both: the lower score counts.
+//
+// # The kind distinct
+//
+// The same, where n is the number of different values of a column that came with the key in the window: exact up to 64,
+// and the estimate of a HyperLogLog sketch for each tenth of the window beyond.
+//
+// # The kind value
+//
+// What a key's metric has been is a range. A value is as strange as it lies outside, in widths of the range: e, damped to
+// e·n/(n+20) after n values, and the score is e/(1+e). It is asked twice, of the values and of their binary logarithms. Away from 0 the
+// lesser answer counts, as many quantities have a long tail there; towards 0 and beyond it the greater. The range loses 2e-5 of its width with each
+// value and takes new ones in, but not at once: a lone value outside stretches it by a tenth of its width, one that follows another on the same
+// side by all of it, and where more than one in eight of late lay far outside, as it is. The first ten only count together, without those that lie far
+// from the others.
+//
+// # The kind series
+//
+// An aggregate of the last window (counts and sums by the second) is one value for each tenth of a window. Its strangeness is the sum, over five
+// views, of how far it lies outside of the range that the view has shown, in widths: the value; its recent mean against its long one
+// (weights 1); its distance from the usual one at this hour of the day, in usual distances (3/4); its magnitude against the recent ones; the step from the last
+// value (1/2 each). It is damped to n/(n+1000) after n values. What is not stranger than what was said of late, fading by a factor of e in 30
+// values, is no news, and has the score 0. An alert opens an episode; the next can come after a window in which nothing was strange. Only windows
+// that do not overlap are learned from. Silence of a key is a count of 0 once a record comes, for the length of two windows.
+//
+// # The kind rule
+//
+// An expression that is true of a record in order; see the package expression. It learns nothing.
+//
+// # Time
+//
+// A record more than a window older than the newest is late: it is judged where a judgement is possible, and not learned from. After 1,000 late records in a
+// row, the clock is taken to have been set back.
 //
 // # Limits
 //
 // A detector sees the records of its own shard. With random partition keys a shard shows it a part of each key's
 // records, with the key as partition key it sees all of them. A population in which a few keys are always far above the
-// rest (a power law) has these flagged for good; "self" or "both" suits it. A population of fewer than ten keys says
+// rest (a power law) hides one that newly comes among them: "self" suits it. A population of fewer than ten keys says
 // nothing: the detector is warming up, and flags nothing.
 package anomaly

@@ -2,25 +2,72 @@ package anomaly
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/sluice-etl/sluice/internal/columns"
+	"github.com/sluice-etl/sluice/internal/nearest"
 )
 
 // Engine is the detectors of one shard. It is not safe for concurrent use.
 type Engine struct {
 	detectors []detector
 	verdict   RowVerdict
-	key       []byte
-	shown     []byte
+	row       row
+	scratch   []byte
+	one       Verdict // of a detector: what is handed to an interface is not on the stack
+	about     subject
+	fields    []columns.Field // nil until they are bound
 }
 
 type detector struct {
 	settings Settings
-	rate     *Rate
-	columns  []int // of the key, in the table
+	kind
+	columns []int // of the key, in the table
+}
+
+// kind is what a detector does; there is an implementation for each kind.
+type kind interface {
+	// bind finds the columns that it looks at beside the key's.
+	bind(find finder) error
+	// observe takes in a row, and judges it. It is not ok where there is nothing to judge.
+	observe(row *row) (v Verdict, ok bool)
+	// appendReason says why a row is abnormal.
+	appendReason(dst []byte, about *subject, v *Verdict) []byte
+
+	appendState(dst []byte) []byte
+	// readState fills a new detector. After an error it is of no further use.
+	readState(state []byte) error
+	// merge adds what another new detector of the same settings has read.
+	merge(from kind)
+	size() (keys int, evictions uint64)
+}
+
+// row is what a detector is shown.
+type row struct {
+	table   *columns.Table
+	row     int
+	at      int64 // milliseconds since 1970
+	key     []byte
+	scratch *[]byte
+}
+
+// finder finds a column for a purpose, of one of the types, if there are any.
+type finder func(purpose, name string, types ...columns.Type) (int, error)
+
+// subject is a key as a person is told of it.
+type subject struct {
+	text    []byte // column and value of each part
+	columns string
+}
+
+func (s *subject) append(dst []byte, else_ string) []byte {
+	if len(s.text) == 0 {
+		return append(dst, else_...)
+	}
+	return append(dst, s.text...)
 }
 
 // NewEngine makes an engine without a past. The error tells the first fault of the settings.
@@ -31,31 +78,72 @@ func NewEngine(settings []Settings) (*Engine, error) {
 		if err != nil {
 			return nil, err
 		}
-		e.detectors = append(e.detectors, detector{settings: s, rate: newRate(s)})
+		k, err := s.detector()
+		if err != nil {
+			return nil, fmt.Errorf("detector %s: %w", s.Name, err)
+		}
+		e.detectors = append(e.detectors, detector{settings: s, kind: k})
 	}
 	return e, nil
 }
 
-// Bind finds the columns of the detectors' keys. A column that is missing is an error.
-func (e *Engine) Bind(fields []columns.Field) error {
-	index := map[string]int{}
-	var names []string
-	for i, f := range fields {
-		index[f.Name] = i
-		names = append(names, f.Name)
+// detector makes a detector of complete settings.
+func (s *Settings) detector() (kind, error) {
+	switch s.Kind {
+	case KindDistinct:
+		return newDistinct(*s), nil
+	case KindValue:
+		return newValue(*s), nil
+	case KindSeries:
+		return newSeries(*s)
+	case KindRule:
+		return newRule(*s)
 	}
+	return newRate(*s), nil
+}
+
+// Bind finds the columns that the detectors look at. A column that is missing, or of a type that does not fit, is an error.
+func (e *Engine) Bind(fields []columns.Field) error {
+	e.fields = fields
 	for i := range e.detectors {
 		d := &e.detectors[i]
+		find := func(purpose, name string, types ...columns.Type) (int, error) {
+			at := slices.IndexFunc(fields, func(f columns.Field) bool { return f.Name == name })
+			if at < 0 {
+				return 0, fmt.Errorf("the %s of detector %s is to be the column %q, which there is not; %s", purpose, d.settings.Name, name, others(fields, name))
+			}
+			if len(types) > 0 && !slices.Contains(types, fields[at].Type) {
+				return 0, fmt.Errorf("the %s of detector %s is to be the column %q, which is a %v; want one of the types %v", purpose, d.settings.Name, name, fields[at].Type, types)
+			}
+			return at, nil
+		}
 		d.columns = nil
 		for _, name := range d.settings.Key {
-			column, ok := index[name]
-			if !ok {
-				return fmt.Errorf("the key of detector %s is to be the column %q, which there is not; there are %s", d.settings.Name, name, strings.Join(names, ", "))
+			column, err := find("key", name)
+			if err != nil {
+				return err
 			}
 			d.columns = append(d.columns, column)
 		}
+		if err := d.bind(find); err != nil {
+			return err
+		}
+		if r, ok := d.kind.(*rule); ok {
+			if err := r.compile(fields); err != nil {
+				return fmt.Errorf("the expression of detector %s: %w", d.settings.Name, err)
+			}
+		}
 	}
 	return nil
+}
+
+// others names the columns that there are, the most alike first.
+func others(fields []columns.Field, name string) string {
+	var names []string
+	for _, f := range fields {
+		names = append(names, f.Name)
+	}
+	return fmt.Sprintf("the nearest is %q, and there are %s", nearest.Of(name, names), strings.Join(names, ", "))
 }
 
 // RowVerdict is what the detectors say of a row. It is valid until the next row is scored.
@@ -67,25 +155,47 @@ type RowVerdict struct {
 	Names   []byte // of the detectors that flagged it, separated by commas
 }
 
-// Flag is a detector's finding that a key is abnormal.
+// Flag is a detector's finding that a row is abnormal.
 type Flag struct {
 	Detector int // its place among the settings
 	Score    float64
 }
 
-// Score asks every detector about a row at its time, in milliseconds since 1970. The key's columns must hold the row's
-// values. A row with a null in a key is not scored by that detector: there is nothing to count.
-func (e *Engine) Score(t *columns.Table, row int, at int64) *RowVerdict {
+// Verdict is what a detector says of a row.
+type Verdict struct {
+	Score    float64 // in [0,1]
+	Abnormal bool
+	Warming  bool    // not enough was seen to judge; the score is 0
+	Count    uint32  // what was counted, this row included
+	Value    float64 // what is judged, where it is not Count
+	Expected float64 // what that usually is
+	Lower    float64 // what was seen before lies between these; of a count, what is in order
+	Upper    float64
+	Samples  int64 // what this is judged by: keys, values, or past windows of the key for the baseline self
+	Own      bool  // of a count: judged by the key's own past
+	View     view  // in what a series is strange
+	Bandless bool  // there is nothing expected, and no band
+}
+
+// Score asks every detector about a row at its time, in milliseconds since 1970. The columns that detectors look at must hold the row's
+// values. A row with a null in a key is not scored by that detector: there is nothing to tell apart.
+func (e *Engine) Score(t *columns.Table, n int, at int64) *RowVerdict {
 	v := &e.verdict
 	v.Scored, v.Verdict, v.Flags, v.Reason, v.Names = false, Verdict{}, v.Flags[:0], v.Reason[:0], v.Names[:0]
+	e.row.table, e.row.row, e.row.at, e.row.scratch = t, n, at, &e.scratch
 	for i := range e.detectors {
 		d := &e.detectors[i]
-		if !e.readKey(t, d.columns, row) {
+		if !e.readKey(d.columns) {
 			continue
 		}
-		one := d.rate.Observe(e.key, at)
-		if !v.Scored || one.Score > v.Score {
-			v.Scored, v.Verdict = true, one
+		one := &e.one
+		var ok bool
+		if *one, ok = d.observe(&e.row); !ok {
+			continue
+		}
+		// What is abnormal comes first, then what has a score at all, then the score.
+		if !v.Scored || rank(one) > rank(&v.Verdict) || rank(one) == rank(&v.Verdict) && one.Score > v.Score {
+			v.Scored, v.Verdict = true, *one
 		}
 		if !one.Abnormal {
 			continue
@@ -95,41 +205,53 @@ func (e *Engine) Score(t *columns.Table, row int, at int64) *RowVerdict {
 		}
 		v.Flags = append(v.Flags, Flag{i, one.Score})
 		v.Names = append(v.Names, d.settings.Name...)
-		e.showKey(t, d.columns, row)
-		v.Reason = d.rate.AppendReason(v.Reason, e.shown, &one)
+		e.showKey(d)
+		v.Reason = d.appendReason(v.Reason, &e.about, one)
 	}
 	return v
 }
 
+func rank(v *Verdict) int {
+	switch {
+	case v.Abnormal:
+		return 2
+	case v.Warming:
+		return 0
+	}
+	return 1
+}
+
 // readKey puts the key's values together, each with its length, so that no two keys are the same. It is false where
 // one is null.
-func (e *Engine) readKey(t *columns.Table, index []int, row int) bool {
-	e.key = e.key[:0]
+func (e *Engine) readKey(index []int) bool {
+	r := &e.row
+	r.key = r.key[:0]
 	for _, i := range index {
-		c := &t.Columns[i]
-		if !c.Valid[row] {
+		c := &r.table.Columns[i]
+		if !c.Valid[r.row] {
 			return false
 		}
 		if len(index) > 1 {
-			e.shown = appendValue(e.shown[:0], c, row)
-			e.key = append(strconv.AppendInt(e.key, int64(len(e.shown)), 10), ' ')
-			e.key = append(e.key, e.shown...)
+			e.scratch = appendValue(e.scratch[:0], c, r.row)
+			r.key = append(strconv.AppendInt(r.key, int64(len(e.scratch)), 10), ' ')
+			r.key = append(r.key, e.scratch...)
 		} else {
-			e.key = appendValue(e.key, c, row)
+			r.key = appendValue(r.key, c, r.row)
 		}
 	}
 	return true
 }
 
 // showKey writes the key for a person.
-func (e *Engine) showKey(t *columns.Table, index []int, row int) {
-	e.shown = e.shown[:0]
-	for k, i := range index {
+func (e *Engine) showKey(d *detector) {
+	e.about.text = e.about.text[:0]
+	e.about.columns = strings.Join(d.settings.Key, ", ")
+	for k, i := range d.columns {
 		if k > 0 {
-			e.shown = append(e.shown, ", "...)
+			e.about.text = append(e.about.text, ", "...)
 		}
-		e.shown = append(append(e.shown, t.Columns[i].Name...), ' ')
-		e.shown = appendValue(e.shown, &t.Columns[i], row)
+		e.about.text = append(append(e.about.text, e.row.table.Columns[i].Name...), ' ')
+		e.about.text = appendValue(e.about.text, &e.row.table.Columns[i], e.row.row)
 	}
 }
 
@@ -149,6 +271,9 @@ func appendValue(dst []byte, c *columns.Column, row int) []byte {
 	return append(dst, c.TextAt(row)...)
 }
 
+// plainNumber writes a number as it came, as far as six digits show it.
+func plainNumber(x float64) string { return strconv.FormatFloat(x, 'g', 6, 64) }
+
 // Fields are the columns that a verdict fills.
 func Fields() []columns.Field {
 	return []columns.Field{
@@ -163,8 +288,11 @@ func Fields() []columns.Field {
 	}
 }
 
+// warming is what a row has for a reason while its detectors have not seen enough.
+const warming = "warming"
+
 // Append fills the columns of Fields, which begin at first, for the row that is being made. A row that no detector
-// scored has nulls but for anomaly, which is false; so has a row while the detectors warm up, but for its samples.
+// scored has nulls but for anomaly, which is false. While the detectors warm up a row has only its samples, and the reason "warming".
 func (v *RowVerdict) Append(t *columns.Table, first int) {
 	c := t.Columns[first:]
 	c[0].AppendBool(len(v.Flags) > 0)
@@ -173,6 +301,7 @@ func (v *RowVerdict) Append(t *columns.Table, first int) {
 	}
 	c[7].AppendInt(v.Samples)
 	if v.Warming {
+		c[3].AppendString(warming)
 		return
 	}
 	c[1].AppendDouble(v.Score)
@@ -180,13 +309,36 @@ func (v *RowVerdict) Append(t *columns.Table, first int) {
 		c[2].AppendText(v.Names)
 		c[3].AppendText(v.Reason)
 	}
+	if v.Bandless {
+		return
+	}
 	c[4].AppendDouble(v.Expected)
 	c[5].AppendDouble(v.Lower)
 	c[6].AppendDouble(v.Upper)
 }
 
 // Keys is the number of keys that a detector knows, by its place among the settings.
-func (e *Engine) Keys(detector int) int { return e.detectors[detector].rate.Keys() }
+func (e *Engine) Keys(detector int) int {
+	keys, _ := e.detectors[detector].size()
+	return keys
+}
 
 // Evictions is the number of keys that a detector dropped for want of room since the engine was made.
-func (e *Engine) Evictions(detector int) uint64 { return e.detectors[detector].rate.evictions }
+func (e *Engine) Evictions(detector int) uint64 {
+	_, evictions := e.detectors[detector].size()
+	return evictions
+}
+
+// Unusable is the number of rows since the engine was made whose metric was no number, or whose rule told nothing: they
+// are neither judged nor learned from.
+func (e *Engine) Unusable(detector int) uint64 {
+	switch d := e.detectors[detector].kind.(type) {
+	case *value:
+		return d.unusable
+	case *series:
+		return d.unusable
+	case *rule:
+		return d.unusable
+	}
+	return 0
+}

@@ -5,20 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"time"
 )
 
 // A snapshot is, with integers as varints unless a width is given:
 //
 //	magic, and for each detector: its name, the length of its state, its state
 //
-// and a state of the kind rate is: version, window (ns), now, hand, observations since the fit; the fit (keys, and four
-// doubles of 8 bytes); the number of keys, and for each: its name, ten counts from the oldest slot of the ring's array on,
-// windows, and its mean and variance (floats of 4 bytes).
-const (
-	magic       = "sluice-anomaly\x01"
-	rateVersion = 1
-)
+// A state begins with a number that tells its kind and version; see appendState of the kinds.
+const magic = "sluice-anomaly\x01"
 
 // Snapshot appends what the detectors learned. The same state gives the same bytes.
 func (e *Engine) Snapshot(dst []byte) []byte {
@@ -26,25 +20,25 @@ func (e *Engine) Snapshot(dst []byte) []byte {
 	var state []byte
 	for i := range e.detectors {
 		d := &e.detectors[i]
-		state = d.rate.appendState(state[:0])
+		state = d.appendState(state[:0])
 		dst = appendBytes(dst, []byte(d.settings.Name))
 		dst = appendBytes(dst, state)
 	}
 	return dst
 }
 
-// Restore takes over a snapshot. Detectors that are unknown to it, or were then of another window, begin anew, and those that are no more are
+// Restore takes over a snapshot. Detectors that are unknown to it, or were then of another kind, begin anew, and those that are no more are
 // forgotten; the error, if any, tells which, and the engine can be used all the same.
 func (e *Engine) Restore(snapshot []byte) error {
-	return e.load(snapshot, func(r, from *Rate) { r.state = from.state })
+	return e.load(snapshot, func(d *detector, from kind) { d.kind = from })
 }
 
 // Merge adds the snapshot of another shard, of which this one continues the records, to what was restored before.
 func (e *Engine) Merge(snapshot []byte) error {
-	return e.load(snapshot, (*Rate).merge)
+	return e.load(snapshot, func(d *detector, from kind) { d.merge(from) })
 }
 
-func (e *Engine) load(snapshot []byte, take func(r, from *Rate)) error {
+func (e *Engine) load(snapshot []byte, take func(d *detector, from kind)) error {
 	in := reader{rest: snapshot}
 	if string(in.take(len(magic))) != magic {
 		return errors.New("this is no snapshot of detectors, or one of a newer version")
@@ -60,132 +54,32 @@ func (e *Engine) load(snapshot []byte, take func(r, from *Rate)) error {
 			if d.settings.Name != name {
 				continue
 			}
-			from := newRate(d.settings)
-			if err := from.readState(state); err != nil {
-				errs = append(errs, fmt.Errorf("detector %s: %w", name, err))
+			from, err := d.settings.detector()
+			if err == nil {
+				err = from.readState(state)
+			}
+			if err != nil {
+				errs = append(errs, fmt.Errorf("detector %s begins anew: %w", name, err))
 				continue
 			}
-			take(d.rate, from)
+			take(d, from)
 		}
 	}
 	if in.failed {
 		errs = append(errs, errors.New("the snapshot of the detectors ends early"))
 	}
+	if e.fields != nil {
+		errs = append(errs, e.Bind(e.fields))
+	}
 	return errors.Join(errs...)
 }
 
-func (r *Rate) appendState(dst []byte) []byte {
-	dst = binary.AppendUvarint(dst, rateVersion)
-	dst = binary.AppendVarint(dst, int64(r.window))
-	dst = binary.AppendVarint(dst, r.now)
-	dst = binary.AppendUvarint(dst, uint64(r.hand))
-	dst = binary.AppendUvarint(dst, uint64(r.unfitted))
-	dst = binary.AppendUvarint(dst, uint64(r.fit.keys))
-	for _, v := range []float64{r.fit.typical, r.fit.u, r.fit.tail, r.fit.h} {
-		dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(v))
-	}
-	dst = binary.AppendUvarint(dst, uint64(len(r.entries)))
-	for i := range r.entries {
-		e := &r.entries[i]
-		dst = appendBytes(dst, []byte(e.key))
-		for _, n := range e.counts {
-			dst = binary.AppendUvarint(dst, uint64(n))
-		}
-		dst = binary.AppendUvarint(dst, uint64(e.windows))
-		dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(e.mean))
-		dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(e.vari))
-	}
-	return dst
-}
+func appendUvarint(dst []byte, v uint64) []byte { return binary.AppendUvarint(dst, v) }
 
-// leastEntry is the size of the smallest key in a state.
-const leastEntry = 1 + slots + 1 + 4 + 4
+func appendVarint(dst []byte, v int64) []byte { return binary.AppendVarint(dst, v) }
 
-// readState fills a new detector. Keys beyond the limit, which may have been lowered, are evicted.
-func (r *Rate) readState(state []byte) error {
-	in := reader{rest: state}
-	if version := in.uvarint(); version != rateVersion {
-		return fmt.Errorf("its state has the version %d; this program reads %d", version, rateVersion)
-	}
-	if window := time.Duration(in.varint()); window != r.window {
-		return fmt.Errorf("it learned with a window of %v, and begins anew with %v", window, r.window)
-	}
-	r.now = in.varint()
-	hand := in.uvarint()
-	r.unfitted = int(in.uvarint() & math.MaxInt32)
-	r.fit.keys = int(in.uvarint() & math.MaxInt32)
-	for _, v := range []*float64{&r.fit.typical, &r.fit.u, &r.fit.tail, &r.fit.h} {
-		*v = math.Float64frombits(in.uint64())
-	}
-	keys := in.uvarint()
-	if in.failed || keys > uint64(len(in.rest)/leastEntry) {
-		return errors.New("its state is damaged")
-	}
-	for range keys {
-		e := entry{key: string(in.bytes())}
-		total := uint64(0)
-		for s := range e.counts {
-			n := in.uvarint()
-			total += n
-			e.counts[s] = uint32(n)
-		}
-		e.total = uint32(total)
-		e.windows = uint16(in.uvarint())
-		e.mean, e.vari = math.Float32frombits(in.uint32()), math.Float32frombits(in.uint32())
-		if _, twice := r.index[e.key]; in.failed || twice || total > math.MaxUint32 {
-			return errors.New("its state is damaged")
-		}
-		if len(r.entries) >= r.maxKeys {
-			r.evict()
-		}
-		r.index[e.key] = int32(len(r.entries))
-		r.entries = append(r.entries, e)
-		if e.total > 0 {
-			r.counts[bucket(e.total)]++
-		}
-	}
-	if len(in.rest) > 0 {
-		return errors.New("its state is damaged")
-	}
-	r.evictions = 0
-	if len(r.entries) > 0 {
-		r.hand = int(hand % uint64(len(r.entries)))
-	}
-	return nil
-}
-
-// merge adds what another detector of the same settings learned: the counts are added up, and the longer past of a key
-// is kept.
-func (r *Rate) merge(from *Rate) {
-	now := max(r.now, from.now)
-	for _, one := range []*Rate{r, from} {
-		if now > one.now {
-			one.advance(now)
-		}
-	}
-	for i := range from.entries {
-		f := &from.entries[i]
-		k, known := r.index[f.key]
-		if !known {
-			k = r.insert(f.key)
-		}
-		e := &r.entries[k]
-		for s, n := range f.counts {
-			n = min(n, math.MaxUint32-e.total)
-			e.counts[s] += n
-			e.total += n
-		}
-		if f.windows > e.windows {
-			e.windows, e.mean, e.vari = f.windows, f.mean, f.vari
-		}
-	}
-	clear(r.counts[:])
-	for i := range r.entries {
-		if n := r.entries[i].total; n > 0 {
-			r.counts[bucket(n)]++
-		}
-	}
-	r.refit()
+func appendFloat(dst []byte, v float64) []byte {
+	return binary.LittleEndian.AppendUint64(dst, math.Float64bits(v))
 }
 
 func appendBytes(dst, b []byte) []byte {
@@ -250,3 +144,5 @@ func (r *reader) uint64() uint64 {
 	}
 	return 0
 }
+
+func (r *reader) float() float64 { return math.Float64frombits(r.uint64()) }

@@ -130,7 +130,7 @@ func TestSnapshotContinues(t *testing.T) {
 	}
 }
 
-// Thresholds change what is flagged, and not what was learned; another window begins anew.
+// Thresholds change what is flagged, and not what was learned; another window takes over what falls into it.
 func TestSettingsChange(t *testing.T) {
 	before := newEngine(t, bySource)
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -150,11 +150,14 @@ func TestSettingsChange(t *testing.T) {
 	}
 	settings.Window = time.Minute
 	other := newEngine(t, settings)
-	if err := other.Restore(saved); err == nil {
-		t.Error("a state of another window is taken over without a word")
+	if err := other.Restore(saved); err != nil {
+		t.Fatal(err)
 	}
-	if other.Keys(0) != 0 {
-		t.Errorf("a state of another window leaves %d keys", other.Keys(0))
+	if got := other.score([]byte("10.0.0.1"), at); got.Count != 2 || got.Samples != 500 || got.Warming {
+		t.Errorf("with another window: %+v", got.Verdict)
+	}
+	if got := other.score([]byte("10.0.0.1"), at.Add(time.Minute)); got.Count != 1 {
+		t.Errorf("a minute later: %+v", got.Verdict)
 	}
 	for n := range saved {
 		if err := newEngine(t, bySource).Restore(saved[:n]); err == nil && n != len("sluice-anomaly\x01") {
@@ -163,18 +166,95 @@ func TestSettingsChange(t *testing.T) {
 	}
 }
 
+// everyKind is an engine with a detector of each kind, and a table of one row for it.
+func everyKind(t testing.TB) (*anomaly.Engine, *columns.Table) {
+	t.Helper()
+	e, err := anomaly.NewEngine([]anomaly.Settings{
+		{Name: "rate", Kind: "rate", Key: []string{"key"}, Baseline: anomaly.Both, Window: time.Second},
+		{Name: "distinct", Kind: "distinct", Key: []string{"key"}, Metric: "x", Window: time.Second},
+		{Name: "value", Kind: "value", Key: []string{"key"}, Metric: "x"},
+		{Name: "series", Kind: "series", Metric: "ratio(key=a,key=b)", Window: time.Second},
+		{Name: "rule", Kind: "rule", Expression: "x < 1000"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := columns.NewTable([]columns.Field{{Name: "key", Type: columns.String}, {Name: "x", Type: columns.Double}})
+	if err := e.Bind([]columns.Field{table.Columns[0].Field, table.Columns[1].Field}); err != nil {
+		t.Fatal(err)
+	}
+	return e, table
+}
+
+func showRow(e *anomaly.Engine, table *columns.Table, key string, x float64, at int64) *anomaly.RowVerdict {
+	table.Truncate(0)
+	table.Columns[0].AppendString(key)
+	table.Columns[1].AppendDouble(x)
+	table.EndRow()
+	return e.Score(table, 0, at)
+}
+
+// Whatever is interrupted goes on, of every kind; and a state of one kind is none of another.
+func TestEveryKindContinues(t *testing.T) {
+	whole, table := everyKind(t)
+	parts, _ := everyKind(t)
+	random := rand.New(rand.NewPCG(1, 3))
+	flags := 0
+	for i := range 30_000 {
+		key, x, at := string(rune('a'+random.IntN(20))), random.NormFloat64()*float64(random.IntN(3)), noon.UnixMilli()+int64(i)*7
+		if random.IntN(500) == 0 {
+			x *= 500
+		}
+		v := showRow(whole, table, key, x, at)
+		flags += len(v.Flags)
+		want := fmt.Sprintf("%+v %s %s", v.Verdict, v.Names, v.Reason)
+		v = showRow(parts, table, key, x, at)
+		if got := fmt.Sprintf("%+v %s %s", v.Verdict, v.Names, v.Reason); got != want {
+			t.Fatalf("record %d: %s; without the interruptions %s", i, got, want)
+		}
+		if random.IntN(1500) == 0 {
+			saved := parts.Snapshot(nil)
+			parts, _ = everyKind(t)
+			if err := parts.Restore(saved); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if !bytes.Equal(whole.Snapshot(nil), parts.Snapshot(nil)) || flags == 0 {
+		t.Errorf("the interrupted detectors end with another state, or nothing was flagged (%d)", flags)
+	}
+	for _, kind := range []string{"rate", "distinct", "value", "series"} {
+		for _, other := range []string{"rate", "distinct", "value", "series"} {
+			settings := map[string]anomaly.Settings{
+				"rate": {Key: []string{"key"}}, "distinct": {Key: []string{"key"}, Metric: "x"}, "value": {Metric: "x"}, "series": {Metric: "count"},
+			}
+			from, to := settings[kind], settings[other]
+			from.Name, from.Kind, to.Name, to.Kind = "d", kind, "d", other
+			a, errA := anomaly.NewEngine([]anomaly.Settings{from})
+			b, errB := anomaly.NewEngine([]anomaly.Settings{to})
+			if errA != nil || errB != nil {
+				t.Fatal(errA, errB)
+			}
+			if err := b.Restore(a.Snapshot(nil)); (err == nil) != (kind == other) {
+				t.Errorf("a state of %s restored for %s: %v", kind, other, err)
+			}
+		}
+	}
+}
+
 func FuzzRestore(f *testing.F) {
-	e := newEngine(f, bySource)
-	for i := range 30 {
-		e.score(fmt.Appendf(nil, "%d", i%20), time.Unix(1_700_000_000+int64(i), 0))
+	e, table := everyKind(f)
+	for i := range int64(3000) {
+		showRow(e, table, string(rune('a'+i%20)), float64(i%50), noon.UnixMilli()+i*10)
 	}
 	f.Add(e.Snapshot(nil))
 	f.Fuzz(func(t *testing.T, snapshot []byte) {
-		e := newEngine(t, bySource)
-		_ = e.Restore(snapshot) // whatever it says, the detector goes on
+		e, table := everyKind(t)
+		_ = e.Restore(snapshot) // whatever it says, the detectors go on
 		_ = e.Merge(snapshot)
-		for i := range int64(20) {
-			e.score([]byte("a"), time.UnixMilli(i*100_000_000))
+		for i := range int64(40) {
+			showRow(e, table, "a", float64(i%7), noon.UnixMilli()+i*100_000_000)
+			showRow(e, table, "b", float64(i%7), noon.UnixMilli()+i)
 		}
 		_ = e.Snapshot(nil)
 	})

@@ -137,4 +137,5 @@ func (m *metrics) ExpressionFaults(int)                 {}
 func (m *metrics) Skewed(int)                           {}
 func (m *metrics) SnapshotLost()                        {}
 func (m *metrics) Buffered(int64)                       {}
+func (m *metrics) Unusable(string, int)                 {}
 func (m *metrics) Detector(string, string, int, uint64) {}

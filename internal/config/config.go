@@ -80,11 +80,14 @@ type Detector struct {
 	Name      string
 	Kind      string
 	Key       []string // columns, lower-case; none: one key for all rows
+	Metric    string   // its syntax is not checked here
 	Window    time.Duration
 	Threshold *float64 // in [0,1]
 	MinCount  *int64
 	MaxKeys   int
 	Baseline  string // population, self or both
+
+	Expression string // its syntax is not checked here
 }
 
 // Position is where reading starts in a shard that nobody has read before.

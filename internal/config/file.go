@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/sluice-etl/sluice/internal/nearest"
 )
 
 // maxFile bounds the file; more than this is not a configuration.
@@ -112,7 +114,7 @@ func (r *fileReader) detector(path, detector string, n *yaml.Node) {
 			r.value(detectorSetting(detector, strings.ToUpper(name)), path+"."+name, value)
 			return
 		}
-		r.fault(path+"."+name, value, "there is no such setting; the nearest is "+nearest(name, known))
+		r.fault(path+"."+name, value, "there is no such setting; the nearest is "+nearest.Of(name, known))
 	})
 }
 

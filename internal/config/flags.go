@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/sluice-etl/sluice/internal/nearest"
 )
 
 // flags are the settings among the arguments; the command's own flags are set as they come. The syntax is that of the
@@ -84,6 +86,6 @@ func (l *loader) unknownFlag(name string) Fault {
 	slices.Sort(candidates)
 	return Fault{
 		Key: "--" + name, Source: sourceFlag,
-		Message: "there is no such flag; the nearest is --" + nearest(name, candidates),
+		Message: "there is no such flag; the nearest is --" + nearest.Of(name, candidates),
 	}
 }

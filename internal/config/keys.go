@@ -279,8 +279,8 @@ func detectorKeys() []key[Detector] {
 	return []key[Detector]{
 		{
 			name: "KIND", required: true,
-			doc: "`rate`: how improbable a key's count in the window is, given what the other keys show",
-			set: into(func(d *Detector) *string { return &d.Kind }, oneOf("rate")),
+			doc: "what is abnormal: a key that comes far more often than others (`rate`), or with far more values of the metric (`distinct`); a metric outside of what its key has shown (`value`); a record for which the expression does not hold (`rule`); an aggregate over time outside of what it has been, once an episode (`series`)",
+			set: into(func(d *Detector) *string { return &d.Kind }, oneOf("rate", "distinct", "value", "rule", "series")),
 		},
 		{
 			name: "KEY", kind: kindList, note: "none: one key for all",
@@ -288,17 +288,22 @@ func detectorKeys() []key[Detector] {
 			set: into(func(d *Detector) *[]string { return &d.Key }, columnList),
 		},
 		{
+			name: "METRIC", note: "required for `distinct`, `value`, `series`",
+			doc: "of `distinct` the column whose values are counted, of `value` a column of numbers; of `series` `count`, `sum(c)`, `mean(c)`, `min(c)`, `max(c)`, or `ratio(c=v,d=w)`: how many records have v in c for each that has w in d",
+			set: into(func(d *Detector) *string { return &d.Metric }, anyText),
+		},
+		{
 			name: "WINDOW", def: "5m",
-			doc: "the rolling window",
+			doc: "the rolling window; of `value`, how late a record may be to be learned from",
 			set: into(func(d *Detector) *time.Duration { return &d.Window }, duration(time.Second, 31*24*time.Hour)),
 		},
 		{
-			name: "THRESHOLD", kind: kindNumber, note: "by kind",
+			name: "THRESHOLD", kind: kindNumber, note: "`rate` and `distinct` 0.999, `value` 0.3, `series` 0.2, `rule` 1",
 			doc: "the score from which a record is abnormal; scores are in [0,1]",
 			set: into(func(d *Detector) **float64 { return &d.Threshold }, optional(share)),
 		},
 		{
-			name: "MIN_COUNT", kind: kindNumber, note: "by kind",
+			name: "MIN_COUNT", kind: kindNumber, note: "`rate` and `distinct` 5, `value` 10, `series` 50",
 			doc: "fewer observations than this are never flagged",
 			set: into(func(d *Detector) **int64 { return &d.MinCount }, optional(integer[int64](0, 1e12))),
 		},
@@ -309,8 +314,13 @@ func detectorKeys() []key[Detector] {
 		},
 		{
 			name: "BASELINE", def: "population",
-			doc: "what a key is compared with: the other keys (`population`), its own past (`self`), or `both`",
+			doc: "of `rate` and `distinct`, what a key is compared with: the other keys (`population`), its own past (`self`), or `both`",
 			set: into(func(d *Detector) *string { return &d.Baseline }, oneOf("population", "self", "both")),
+		},
+		{
+			name: "EXPRESSION", note: "required for `rule`",
+			doc: "true when the record is in order, such as `amount > 0 && abs(total - units * price) < 0.005`; the columns are its variables",
+			set: into(func(d *Detector) *string { return &d.Expression }, anyText),
 		},
 	}
 }

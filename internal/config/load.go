@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sluice-etl/sluice/internal/crash"
+	"github.com/sluice-etl/sluice/internal/nearest"
 )
 
 // The sources of values, as they are printed.
@@ -185,7 +186,7 @@ func (l *loader) unknown(e entry, known map[string]struct{}) Fault {
 	if strings.HasPrefix(e.source, "file") { // which cannot name a file
 		candidates = slices.DeleteFunc(candidates, func(name string) bool { return name == configKey })
 	}
-	fault.Message += "; the nearest is " + spelled(nearest(e.name, candidates), e.source)
+	fault.Message += "; the nearest is " + spelled(nearest.Of(e.name, candidates), e.source)
 	return fault
 }
 

@@ -32,7 +32,7 @@ type Metrics struct {
 	intakeInFlight atomic.Int64
 
 	rescued, skewed, duplicates, filtered, expressionFaults, files, lost, trimmed, givenUp, snapshots prometheus.Counter
-	rejected, anomalies, commits, awsErrors, catalogErrors                                            *counters
+	rejected, anomalies, unusable, commits, awsErrors, catalogErrors                                  *counters
 	intakeRecords, intakeRequests                                                                     *counters
 	partitions                                                                                        prometheus.Counter
 	catalogCurrent                                                                                    prometheus.Gauge
@@ -106,6 +106,8 @@ func newMetrics(build Build, health *Health, now func() time.Time) *Metrics {
 		"Records that are no rows, and were written under the error prefix. Worry when it is more than a trickle, and read the files there.", "reason")
 	m.anomalies = newCounters(r, "sluice_anomalies_total",
 		"Committed rows that the detector flagged as abnormal.", "detector")
+	m.unusable = newCounters(r, "sluice_detector_unusable_total",
+		"Rows that a detector could not judge: its metric was no number, or its rule told nothing.", "detector")
 	m.commits = newCounters(r, "sluice_commits_total",
 		"Batches that became visible, by what ended them. Worry when memory is the usual trigger: files are smaller than configured.", "trigger")
 	m.awsErrors = newCounters(r, "sluice_aws_errors_total",
@@ -154,6 +156,7 @@ func (m *Metrics) Expect(reasons, detectors, triggers []string) {
 	}
 	for _, d := range detectors {
 		m.anomalies.with(d)
+		m.unusable.with(d)
 		m.shards.expect(d)
 	}
 	for _, t := range triggers {
@@ -204,6 +207,11 @@ func (m *Metrics) SnapshotLost() { m.snapshots.Inc() }
 // engine was made for that shard.
 func (m *Metrics) Detector(name, shard string, keys int, evictions uint64) {
 	m.shards.detector(name, shard, keys, evictions)
+}
+
+// Unusable counts rows that a detector could not judge, for want of a number.
+func (m *Metrics) Unusable(detector string, n int) {
+	m.unusable.with(detector).Add(float64(n))
 }
 
 // AWSError counts a failed attempt of a call.

@@ -61,6 +61,7 @@ func use(m *Metrics, shard string) {
 	m.Skewed(6)
 	m.Duplicates(3)
 	m.Anomalies("rate", 4)
+	m.Unusable("rate", 6)
 	m.Buffered(512)
 	m.Buffered(-256)
 	m.Detector("rate", shard, 7, 5)
@@ -108,6 +109,7 @@ func TestScrape(t *testing.T) {
 		{"sluice_records_trimmed_total", "counter", `sluice_records_trimmed_total 1`},
 		{"sluice_detector_keys", "gauge", `sluice_detector_keys{detector="rate"} 7`},
 		{"sluice_detector_evictions_total", "counter", `sluice_detector_evictions_total{detector="rate"} 5`},
+		{"sluice_detector_unusable_total", "counter", `sluice_detector_unusable_total{detector="rate"} 6`},
 		{"sluice_detector_snapshots_lost_total", "counter", `sluice_detector_snapshots_lost_total 1`},
 		{"sluice_aws_errors_total", "counter", `sluice_aws_errors_total{class="throttled",operation="GetRecords",service="kinesis"} 1`},
 		{"sluice_partitions_registered_total", "counter", `sluice_partitions_registered_total 3`},

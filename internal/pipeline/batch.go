@@ -49,9 +49,10 @@ type batch struct {
 	unsized  int   // bytes of payloads that came since size was taken
 	shrinks  float64
 	rejected map[string]int
-	filtered int   // rows that were left out
-	flagged  []int // by detector
-	dropped  int64 // bytes in rejects
+	filtered int      // rows that were left out
+	flagged  []int    // by detector
+	unusable []uint64 // by detector, as told so far
+	dropped  int64    // bytes in rejects
 }
 
 // stages are what records pass through on their way into a batch. The enricher and the engine know the columns.
@@ -76,6 +77,7 @@ const (
 func newBatch(p *Pipeline, shard string, s stages) *batch {
 	b := &batch{
 		p: p, shard: shard, stages: s, shrinks: 1, rejected: map[string]int{}, flagged: make([]int, len(p.cfg.Detectors)),
+		unusable:   make([]uint64, len(p.cfg.Detectors)),
 		times:      eventTimes{EventTime: p.cfg.EventTime},
 		partitions: sink.NewPartitioner(p.cfg.Prefix, p.cfg.Timezone, ""),
 	}
@@ -336,6 +338,8 @@ func (b *batch) committed() {
 	m.ExpressionFaults(b.enricher.TakeFaults())
 	for i, d := range b.p.cfg.Detectors {
 		m.Anomalies(d.Name, b.flagged[i])
+		m.Unusable(d.Name, int(b.engine.Unusable(i)-b.unusable[i]))
+		b.unusable[i] = b.engine.Unusable(i)
 		m.Detector(d.Name, b.shard, b.engine.Keys(i), b.engine.Evictions(i))
 	}
 }

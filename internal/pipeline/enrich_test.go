@@ -170,7 +170,7 @@ func TestStepsThatDoNotFit(t *testing.T) {
 	}{
 		{list: "network(address)", want: "the steps of SLUICE_ENRICH do not fit the schema: network at character 1: there is no column address; there are id, ip, rescued"},
 		{list: "where(id == 1), where(ip > 1)", want: "where at character 17: invalid operation"},
-		{list: "drop(ip)", key: "ip", want: `the key of detector d is to be the column "ip", which there is not; there are id, ip (hidden by SLUICE_ENRICH), `},
+		{list: "drop(ip)", key: "ip", want: `the key of detector d is to be the column "ip", which there is not; the nearest is "id", and there are id, ip (hidden by SLUICE_ENRICH), `},
 	} {
 		l := newLab(t, func(c *Config, _ *fakeShard) {
 			c.Enrich = steps(t, tt.list)
@@ -188,10 +188,10 @@ func TestStepsThatDoNotFit(t *testing.T) {
 
 func TestCheckColumns(t *testing.T) {
 	fits, not := steps(t, "where(len(line) > 1)"), steps(t, "drop(lines)")
-	if err := CheckColumns(transform.RawSchema(), &fits); err != nil {
+	if _, err := CheckColumns(transform.RawSchema(), &fits); err != nil {
 		t.Error(err)
 	}
-	if err := CheckColumns(transform.RawSchema(), &not); err == nil {
+	if _, err := CheckColumns(transform.RawSchema(), &not); err == nil {
 		t.Error("a column that no schema has is dropped")
 	}
 }

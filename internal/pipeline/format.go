@@ -52,13 +52,17 @@ func newDecoder(s transform.Schema, learn bool) (Decoder, error) {
 	return nil, fmt.Errorf("there is no format %q", s.Format)
 }
 
-// CheckColumns tells whether the steps fit the columns of a schema, which must be one of a format.
-func CheckColumns(s transform.Schema, steps *enrich.Plan) error {
+// CheckColumns gives the columns of a row that the steps have seen, or tells why they do not fit those of the schema, which must be one of a format.
+func CheckColumns(s transform.Schema, steps *enrich.Plan) ([]columns.Field, error) {
 	decoder, err := newDecoder(s, false)
-	if err == nil {
-		_, err = newEnricher(s, decoder, steps)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	enricher, err := newEnricher(s, decoder, steps)
+	if err != nil {
+		return nil, err
+	}
+	return enricher.Fields(), nil
 }
 
 // newEnricher binds the steps to the columns of a schema's decoder.

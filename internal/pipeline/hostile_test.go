@@ -182,7 +182,8 @@ func TestASnapshotThatCannotBeUsed(t *testing.T) {
 		"another version": {[][]byte{version}, nil, 1},
 		"of two parents":  {[][]byte{good, good}, nil, 0},
 		"one of two":      {[][]byte{version, good}, nil, 1},
-		"another window":  {[][]byte{ofAnotherWindow(t)}, nil, 1},
+		"another window":  {[][]byte{ofOther(t, anomaly.Settings{Kind: "rate", Window: time.Second})}, nil, 0},
+		"another kind":    {[][]byte{ofOther(t, anomaly.Settings{Kind: "distinct", Metric: "ip"})}, nil, 1},
 		"no snapshot":     {[][]byte{[]byte("{}")}, nil, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -201,10 +202,11 @@ func TestASnapshotThatCannotBeUsed(t *testing.T) {
 	}
 }
 
-// ofAnotherWindow is what a detector has learned that was set otherwise.
-func ofAnotherWindow(t *testing.T) []byte {
+// ofOther is what a detector has learned that was set otherwise.
+func ofOther(t *testing.T, settings anomaly.Settings) []byte {
 	t.Helper()
-	e, err := anomaly.NewEngine([]anomaly.Settings{{Name: "source", Kind: "rate", Key: []string{"ip"}, MaxKeys: 1000, Window: time.Second}})
+	settings.Name, settings.Key = "source", []string{"ip"}
+	e, err := anomaly.NewEngine([]anomaly.Settings{settings})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,7 +99,7 @@ type counts struct {
 	records, rescued, duplicates, skewed int
 	filtered, faults                     int
 	snapshots                            int
-	rejected, anomalies                  map[string]int
+	rejected, anomalies, unusable        map[string]int
 	buffered                             int64
 }
 
@@ -121,6 +121,11 @@ func (c *counts) Anomalies(detector string, n int) {
 	c.anomalies[detector] += n
 	c.mu.Unlock()
 }
+func (c *counts) Unusable(detector string, n int) {
+	c.mu.Lock()
+	c.unusable[detector] += n
+	c.mu.Unlock()
+}
 func (c *counts) Detector(string, string, int, uint64) {}
 
 // lab runs one shard.
@@ -136,7 +141,7 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func newLab(t *testing.T, change ...func(*Config, *fakeShard)) *lab {
 	t.Helper()
-	l := &lab{t: t, done: make(chan error, 1), counts: &counts{rejected: map[string]int{}, anomalies: map[string]int{}},
+	l := &lab{t: t, done: make(chan error, 1), counts: &counts{rejected: map[string]int{}, anomalies: map[string]int{}, unusable: map[string]int{}},
 		shard: &fakeShard{documents: &documents{text: map[string]string{}}, fetches: make(chan consumer.Fetch), stopping: make(chan struct{})}}
 	cfg := Config{
 		Timezone: time.UTC, Output: sink.OutputParquet, Compression: "none", CreatedBy: "test", FlushBytes: 64 << 20, FlushInterval: time.Minute, MemoryLimit: 1 << 30,
@@ -571,5 +576,28 @@ func TestWritten(t *testing.T) {
 	}
 	if fields, err := p.Written(t.Context(), l.shard.Agreed); err != nil || len(fields) != 1 || fields[0].Name != "line" {
 		t.Errorf("of raw files: %v, %v", fields, err)
+	}
+}
+
+// What is no number is no fault of the record: the row is there, and counted; what is far from the others is flagged with its reason.
+func TestMetrics(t *testing.T) {
+	l := newLab(t, func(c *Config, _ *fakeShard) {
+		c.Detectors = []anomaly.Settings{
+			{Name: "price", Kind: "value", Key: []string{"item"}, Metric: "price"},
+			{Name: "sum", Kind: "rule", Expression: "total == units * price"},
+		}
+	})
+	for i := range 200 {
+		l.give(l.record(fmt.Sprintf(`{"item":"a","units":2,"price":%d.5,"total":%d}`, 10+i%3, 21+2*(i%3))))
+	}
+	l.give(l.record(`{"item":"a","units":2,"price":110.5,"total":221}`), l.record(`{"item":"a","units":2,"price":10.5,"total":22}`), l.record(`{"item":"a","units":2}`))
+	l.stop()
+	rows, _ := read(t, l.shard.batches)
+	if len(rows) != 203 || l.counts.anomalies["price"] != 1 || l.counts.anomalies["sum"] != 1 || l.counts.unusable["price"] != 1 || l.counts.unusable["sum"] != 1 {
+		t.Errorf("%d rows, flagged %v, unusable %v", len(rows), l.counts.anomalies, l.counts.unusable)
+	}
+	const want = "item a: price is 110.5; the 200 before it lay between 10.5 and 12.5, and were 11.5 on average"
+	if got := fmt.Sprint(rows[200]["anomaly_reason"]); got != want {
+		t.Errorf("the reason is %q; want %q", got, want)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/sluice-etl/sluice/anomaly"
+	"github.com/sluice-etl/sluice/internal/columns"
 	"github.com/sluice-etl/sluice/internal/config"
 	"github.com/sluice-etl/sluice/internal/intake"
 	"github.com/sluice-etl/sluice/internal/pipeline"
@@ -84,12 +85,16 @@ func interpret(cfg *config.Config) (p plan, faults config.Faults) {
 			}
 		}
 	}
+	var known []columns.Field // beforehand, those that steps add among them
+	if schema != nil && len(stepFaults) == 0 {
+		known, _ = pipeline.CheckColumns(*schema, steps) // what is wrong is a fault of the steps
+	}
 	for _, d := range cfg.Detectors {
 		settings := anomaly.Settings{
-			Name: d.Name, Kind: d.Kind, Key: d.Key, Window: d.Window, Threshold: d.Threshold, MinCount: d.MinCount,
-			MaxKeys: d.MaxKeys, Baseline: d.Baseline,
+			Name: d.Name, Kind: d.Kind, Key: d.Key, Metric: d.Metric, Window: d.Window, Threshold: d.Threshold, MinCount: d.MinCount,
+			MaxKeys: d.MaxKeys, Baseline: d.Baseline, Expression: d.Expression,
 		}
-		if _, err := anomaly.NewEngine([]anomaly.Settings{settings}); err != nil {
+		if err := fits(settings, known); err != nil {
 			faults = append(faults, cfg.Fault("ANOMALY_DETECTORS", err.Error()))
 		}
 		p.detectors = append(p.detectors, settings)
@@ -107,4 +112,13 @@ func (p plan) stages(cfg *config.Config, createdBy string) pipeline.Config {
 		Enrich: *p.enrich, Detectors: p.detectors, EventTime: p.time,
 		FlushBytes: cfg.FlushBytes, FlushInterval: cfg.FlushInterval,
 	}
+}
+
+// fits tells whether there can be such a detector, and where the columns are known, whether it finds those that it needs.
+func fits(settings anomaly.Settings, known []columns.Field) error {
+	engine, err := anomaly.NewEngine([]anomaly.Settings{settings})
+	if err != nil || known == nil {
+		return err
+	}
+	return engine.Bind(known)
 }

@@ -36,7 +36,7 @@ func enrichment(cfg *config.Config, schema *transform.Schema) (steps *enrich.Pla
 	if len(faults) > 0 || schema == nil {
 		return steps, faults
 	}
-	if err := pipeline.CheckColumns(*schema, steps); err != nil {
+	if _, err := pipeline.CheckColumns(*schema, steps); err != nil {
 		faults = append(faults, cfg.Fault("ENRICH", err.Error()))
 	}
 	return steps, faults

@@ -1,10 +1,11 @@
-package config
+// Package nearest finds what was probably meant by a name that there is not.
+package nearest
 
 import "math"
 
-// nearest is the candidate that takes the fewest edits to reach from name, the first of several. It is offered
+// Of is the candidate that takes the fewest edits to reach from name, the first of several. It is offered
 // however far it is: where it is not what was meant, it shows at least how names look.
-func nearest(name string, candidates []string) string {
+func Of(name string, candidates []string) string {
 	best, least := "", math.MaxInt
 	for _, c := range candidates {
 		if d := distance(name, c); d < least {
