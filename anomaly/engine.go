@@ -63,9 +63,9 @@ type subject struct {
 	columns string
 }
 
-func (s *subject) append(dst []byte, else_ string) []byte {
+func (s *subject) append(dst []byte, without string) []byte {
 	if len(s.text) == 0 {
-		return append(dst, else_...)
+		return append(dst, without...)
 	}
 	return append(dst, s.text...)
 }

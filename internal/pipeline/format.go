@@ -54,21 +54,29 @@ func newDecoder(s transform.Schema, learn bool) (Decoder, error) {
 
 // CheckColumns gives the columns of a row that the steps have seen, or tells why they do not fit those of the schema, which must be one of a format.
 func CheckColumns(s transform.Schema, steps *enrich.Plan) ([]columns.Field, error) {
-	decoder, err := newDecoder(s, false)
-	if err != nil {
-		return nil, err
-	}
-	enricher, err := newEnricher(s, decoder, steps)
+	enricher, err := enricherOf(s, steps)
 	if err != nil {
 		return nil, err
 	}
 	return enricher.Fields(), nil
 }
 
+// enricherOf binds the steps to the columns of a schema.
+func enricherOf(s transform.Schema, steps *enrich.Plan) (*enrich.Enricher, error) {
+	decoder, err := newDecoder(s, false)
+	if err != nil {
+		return nil, err
+	}
+	return newEnricher(s, decoder, steps)
+}
+
 // newEnricher binds the steps to the columns of a schema's decoder.
 func newEnricher(s transform.Schema, d Decoder, steps *enrich.Plan) (*enrich.Enricher, error) {
 	return steps.Bind(enrich.Columns{
-		Fields: d.Fields(), Rescued: rescuedColumn(d), Keys: func(column int) []string { return s.RescuedAs(column) },
+		Fields: d.Fields(), Rescued: rescuedColumn(d),
+		Keys: func(column int) []string {
+			return append(s.RescuedAs(column), s.Fields[column].Name) // by which a time is kept that is not believed
+		},
 	})
 }
 
@@ -79,11 +87,7 @@ func rescuedColumn(d Decoder) int {
 
 // Columns are those of the files of a schema's records, in their order.
 func Columns(s transform.Schema, steps *enrich.Plan) ([]columns.Field, error) {
-	decoder, err := newDecoder(s, false)
-	if err != nil {
-		return nil, err
-	}
-	enricher, err := newEnricher(s, decoder, steps)
+	enricher, err := enricherOf(s, steps)
 	if err != nil {
 		return nil, err
 	}

@@ -219,14 +219,10 @@ func (p *Pipeline) Written(ctx context.Context, agreed func(ctx context.Context,
 		}
 		// A newer release wrote it; see look. What this one writes is still in order.
 	}
-	decoder, err := newDecoder(*a.schema, false)
-	if err != nil {
-		return nil, err
-	}
 	if p.cfg.Output == sink.OutputRaw {
 		return []columns.Field{{Name: "line", Type: columns.String}}, nil
 	}
-	enricher, err := newEnricher(*a.schema, decoder, &p.cfg.Enrich)
+	enricher, err := enricherOf(*a.schema, &p.cfg.Enrich)
 	if err != nil {
 		return nil, err
 	}
