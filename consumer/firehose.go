@@ -26,6 +26,14 @@ type Firehose struct {
 	SDK      aws.Config // its region, credentials and HTTP client are used
 	Stream   string
 	Endpoint string // as in https://firehose.eu-central-1.amazonaws.com; see FirehoseEndpoint
+	// Acknowledged, if set, is told what the delivery stream has taken, once for each of its answers.
+	Acknowledged func([]Receipt)
+}
+
+// Receipt is a record that a delivery stream has taken, and the id that it gave it.
+type Receipt struct {
+	ID   string
+	Data []byte
 }
 
 // FirehoseEndpoint is where the service is: AWS_ENDPOINT_URL_FIREHOSE, else AWS_ENDPOINT_URL, else AWS's in the region.
@@ -54,7 +62,7 @@ type (
 		Data []byte // base64
 	}
 	firehoseAnswer struct {
-		Responses []struct{ ErrorCode, ErrorMessage string } `json:"RequestResponses"`
+		Responses []struct{ RecordID, ErrorCode, ErrorMessage string } `json:"RequestResponses"`
 	}
 )
 
@@ -84,11 +92,17 @@ func (f *Firehose) putAll(ctx context.Context, records []firehoseRecord) error {
 		if len(answer.Responses) != len(records) {
 			return fmt.Errorf("put %d records to the delivery stream %s: the answer is about %d", len(records), f.Stream, len(answer.Responses))
 		}
+		var taken []Receipt
 		var refused []firehoseRecord
 		for i, r := range answer.Responses {
 			if r.ErrorCode != "" {
 				refused = append(refused, records[i])
+			} else {
+				taken = append(taken, Receipt{r.RecordID, records[i].Data})
 			}
+		}
+		if f.Acknowledged != nil {
+			f.Acknowledged(taken)
 		}
 		if records = refused; len(records) == 0 {
 			return nil

@@ -23,7 +23,7 @@ import (
 func TestFirehose(t *testing.T) {
 	keys := credentials.NewStaticCredentialsProvider("id", "secret", "token")
 	requests := 0
-	var taken []string
+	var taken, acknowledged []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -57,14 +57,18 @@ func TestFirehose(t *testing.T) {
 				continue
 			}
 			taken = append(taken, string(record.Data))
-			answers = append(answers, answer{RecordId: "1"})
+			answers = append(answers, answer{RecordId: fmt.Sprint("id-", len(taken))})
 		}
 		if err := json.NewEncoder(w).Encode(map[string]any{"RequestResponses": answers}); err != nil {
 			t.Error(err)
 		}
 	}))
 	defer server.Close()
-	f := &Firehose{SDK: aws.Config{Region: "eu-central-1", Credentials: keys}, Stream: "weblog", Endpoint: server.URL}
+	f := &Firehose{SDK: aws.Config{Region: "eu-central-1", Credentials: keys}, Stream: "weblog", Endpoint: server.URL, Acknowledged: func(receipts []Receipt) {
+		for _, r := range receipts {
+			acknowledged = append(acknowledged, r.ID+" "+string(r.Data))
+		}
+	}}
 	var records []Outgoing
 	var want []string
 	for i := range 10 {
@@ -73,6 +77,11 @@ func TestFirehose(t *testing.T) {
 	}
 	if err := f.Put(t.Context(), records); err != nil {
 		t.Fatal(err)
+	}
+	for i, data := range taken {
+		if id := fmt.Sprint("id-", i+1); i >= len(acknowledged) || acknowledged[i] != id+" "+data {
+			t.Errorf("%q was taken as %s; it is told of %q", data, id, acknowledged)
+		}
 	}
 	slices.Sort(taken)
 	if !slices.Equal(taken, want) || requests != 3 {

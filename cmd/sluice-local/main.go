@@ -65,6 +65,12 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	var direct *endpoint
+	if modules[o.module].direct {
+		if direct, err = newEndpoint(cfg); err != nil {
+			return err
+		}
+	}
 	terminal := term.IsTerminal(int(os.Stderr.Fd()))
 	s, err := service.New(cfg, ops.NewLogger(os.Stderr, cfg.Log, cfg.LogLevel, terminal))
 	if err != nil {
@@ -78,6 +84,12 @@ func run(ctx context.Context, args []string) error {
 	say := func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 	say("Everything is kept in %s", o.dir)
 	s.Listening = func(address string) { say("Status page: http://%s/", address) }
+	s.TakingIn = func(address string) {
+		say("Direct PUT: http://%s, with a key of %s", address, cfg.IntakeKeysFile)
+		if direct != nil {
+			direct.address <- address
+		}
+	}
 
 	// The service stops when everything that was put into the stream was read, or when that takes too long.
 	watch := newWatch(s.Metrics)
@@ -89,7 +101,7 @@ func run(ctx context.Context, args []string) error {
 	fed := make(chan error, 1)
 	feedCtx, stopFeed := context.WithCancel(ctx)
 	defer stopFeed()
-	go func() { fed <- stand.feed(feedCtx, o) }()
+	go func() { fed <- stand.feed(feedCtx, o, direct) }()
 	progress := startProgress(s.Metrics, terminal)
 
 	var feedErr error
@@ -141,6 +153,12 @@ func parse(args []string) (options, *config.Config, error) {
 	} else {
 		o.dir, err = filepath.Abs(o.dir)
 	}
+	if modules[o.module].direct {
+		cfg.IntakeKeysFile = filepath.Join(o.dir, "keys")
+		if cfg.IntakeAddr == "off" {
+			cfg.IntakeAddr = "127.0.0.1:0"
+		}
+	}
 	return o, cfg, err
 }
 
@@ -183,6 +201,9 @@ func parseAs(args []string, number int) (o options, cfg *config.Config, err erro
 	}
 	if cfg.Stream != m.stream || cfg.Bucket != bucket {
 		faults = append(faults, config.Fault{Key: "SLUICE_STREAM, SLUICE_BUCKET", Message: "the stand-ins have one stream and one bucket, " + m.stream + " and " + bucket})
+	}
+	if m.direct && cfg.IntakeKeysFile != "" {
+		faults = append(faults, config.Fault{Key: "SLUICE_INTAKE_KEYS_FILE", Message: fmt.Sprintf("module %d makes a file of its own; leave it out", number)})
 	}
 	if len(faults) > 0 {
 		return o, nil, append(faults, service.Check(cfg)...)

@@ -16,6 +16,7 @@ const lab = 3
 type module struct {
 	title     string
 	stream    string
+	direct    bool // the records are put through Direct PUT, and not into the stream itself
 	templates []template
 	settings  map[string]string // of the service, without SLUICE_
 	question  question
@@ -43,11 +44,15 @@ const dated = "year=!{timestamp:yyyy}/month=!{timestamp:MM}/day=!{timestamp:dd}/
 
 var transactions = []template{{kdg.TransactionNormal, 100}, {kdg.TransactionAbnormal, 1}}
 
-// accessLog is the source of modules 4 to 6.
+// accessLog is the source of modules 1 and 4 to 6.
 var accessLog = []template{{kdg.AccessLog, 100}}
 
 // logPattern reads a line of the access log.
 const logPattern = `^(?P<client_ip>\S+) (?P<client_id>\S+) (?P<user_id>\S+) \[(?P<request_received_time>[^\]]+)\] "(?P<client_request>\S+) (?P<resource>[^" ]+)" (?P<status>\d+) (?P<returned_obj_size>\d+)$`
+
+// lines is how DuckDB reads lines as they are.
+const lines = "read_csv('%s', columns = {'line': 'VARCHAR'},\n" +
+	"    delim = '\\x01', quote = '', escape = '', header = false, auto_detect = false)"
 
 // missing is the lab's question about the access log.
 func missing(pattern, query string) question {
@@ -56,6 +61,18 @@ func missing(pattern, query string) question {
 
 // modules are those of the lab that there are, by their numbers.
 var modules = map[int]module{
+	1: {
+		title: "an access log through Direct PUT, to gzip lines", stream: "webaccess", direct: true, templates: accessLog,
+		settings: map[string]string{
+			"APP": "sluice-module-1", "FORMAT": "raw", "OUTPUT": "raw", "COMPRESSION": "gzip",
+			"PREFIX": "data/webaccess/" + dated, "ERROR_PREFIX": "error/webaccess/!{firehose:error-output-type}/" + dated,
+		},
+		question: question{
+			text: "How many requests were answered with which status?", column: "status", pattern: logPattern,
+			query: "SELECT regexp_extract(line, '\" ([0-9]+) [0-9]+$', 1) AS status, count(*) AS requests\n  FROM " + lines + "\n" +
+				"  GROUP BY status ORDER BY requests DESC;",
+		},
+	},
 	2: {
 		title: "payments to gzip JSON lines", stream: "transactions", templates: []template{{kdg.TransactionStrings, 100}},
 		settings: map[string]string{
@@ -96,8 +113,7 @@ And what did the abnormal one do?
 			"APP": "sluice-module-4", "FORMAT": "apache", "APACHE_LOG_FORMAT": "kdg", "OUTPUT": "raw", "COMPRESSION": "none",
 			"PREFIX": "access-logs-tsv/!{timestamp:yyyy/MM/dd/HH}/",
 		},
-		question: missing(logPattern, "SELECT line FROM read_csv('%s', columns = {'line': 'VARCHAR'},\n"+
-			"    delim = '\\x01', quote = '', escape = '', header = false, auto_detect = false)\n"+
+		question: missing(logPattern, "SELECT line FROM "+lines+"\n"+
 			"  WHERE regexp_matches(line, '\" 404 [0-9]+$');"),
 	},
 	5: {

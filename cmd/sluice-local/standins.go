@@ -26,6 +26,7 @@ import (
 //	kcl/                        the state of Kinesis and DynamoDB
 //	s3/sluice-local/            the bucket: objects are plain files
 //	s3-metadata/                what S3 keeps beside objects
+//	keys                        the access key of Direct PUT, where the module has that
 //	ledger.jsonl                every record that the stream has acknowledged
 //
 // The catalog is in memory: a table that is configured is made of the bucket in each run.
@@ -102,8 +103,9 @@ func (s *standIns) close() error {
 	return errors.Join(errs...)
 }
 
-// feed puts the records of the lab's module into the stream until the time is over or the context ends.
-func (s *standIns) feed(ctx context.Context, o options) error {
+// feed puts the records of the lab's module into the stream, through Direct PUT where that is its way, until the time is over
+// or the context ends.
+func (s *standIns) feed(ctx context.Context, o options, direct *endpoint) error {
 	m := modules[o.module]
 	var sources []kdg.Source
 	for _, t := range m.templates {
@@ -113,11 +115,18 @@ func (s *standIns) feed(ctx context.Context, o options) error {
 		}
 		sources = append(sources, kdg.Source{Template: template, Rate: kdg.Rate{Mean: t.rate * o.rate}})
 	}
-	now := time.Now()
-	producer := &consumer.Producer{Client: s.aws.Kinesis, Stream: m.stream}
-	f := feed.Feed{Records: kdg.NewStream(sources, o.seed, now), Producer: producer, Key: feed.RandomKey(o.seed), Duration: o.duration}
 	var broken error
-	producer.Acknowledged = func(taken []consumer.Taken) { broken = errors.Join(broken, s.write(taken)) }
+	acknowledged := func(taken []consumer.Taken) { broken = errors.Join(broken, s.write(taken)) }
+	var producer feed.Producer = &consumer.Producer{Client: s.aws.Kinesis, Stream: m.stream, Acknowledged: acknowledged}
+	if direct != nil {
+		if producer = direct.producer(ctx, acknowledged); ctx.Err() != nil {
+			return nil
+		}
+	}
+	now := time.Now()
+	f := feed.Feed{
+		Records: kdg.NewStream(sources, o.seed, now), Producer: producer, Key: feed.RandomKey(o.seed), Duration: o.duration, Newlines: direct != nil,
+	}
 	if err := f.Run(ctx, now); err != nil {
 		return fmt.Errorf("put records into the stream: %w", err)
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/sluice-etl/sluice/internal/e2e/world"
 )
 
-// accessLog is the lab's template of modules 4 to 6.
+// accessLog is the lab's template of modules 1 and 4 to 6.
 const accessLog = `{{internet.ip}} - {{name.firstName}} [{{date.now("DD/MMM/YYYY:HH:mm:ss ZZ")}}] ` +
 	`"{{random.weightedArrayElement({"weights":[0.6,0.1,0.1,0.2],"data":["GET","POST","DELETE","PUT"]})}} ` +
 	`{{random.arrayElement(["/list","/wp-content","/wp-admin","/explore","/search/tag/list","/app/main/posts","/posts/posts/explore"])}}" ` +

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -160,6 +161,45 @@ func TestDirectPut(t *testing.T) {
 	}
 	if cuts < 5 {
 		t.Errorf("only %d answers were cut", cuts)
+	}
+}
+
+// TestGenerateDirectPut puts the lab's access log at the endpoint with generate: the stream then holds the lines that a file has.
+func TestGenerateDirectPut(t *testing.T) {
+	t.Parallel()
+	const id, secret = "GENERATE", "the-secret-of-generate"
+	y := newYard(t, 2)
+	dir, at := t.TempDir(), address(t)
+	template, log, keys := filepath.Join(dir, "access-log.kdg"), filepath.Join(dir, "access.log"), filepath.Join(dir, "keys")
+	for file, text := range map[string]string{template: accessLog, keys: id + " " + secret} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	service := y.run(t, "one", "SLUICE_FORMAT=raw", "SLUICE_INTAKE_ADDR="+at, "SLUICE_INTAKE_STREAM=webaccess", "SLUICE_INTAKE_KEYS_FILE="+keys)
+	service.ready(t)
+	environment := []string{"AWS_ENDPOINT_URL_FIREHOSE=http://" + at, "AWS_REGION=" + s3gw.Region, "AWS_ACCESS_KEY_ID=" + id, "AWS_SECRET_ACCESS_KEY=" + secret}
+	for _, to := range []string{log, "firehose:webaccess"} { // the same records
+		wait(t, start(t, "generate", "sluice", environment, "generate", "--template", template, "--count", "1200", "--seed", "7",
+			"--start", "2026-11-25T12:00:00Z", "--to", to), time.Minute)
+	}
+	terminate(t, service.Process)
+	text, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	contents, err := y.Contents(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range contents {
+		got = append(got, string(r.Data))
+	}
+	want := slices.Sorted(strings.Lines(string(text)))
+	slices.Sort(got)
+	if len(want) != 1200 || !slices.Equal(got, want) {
+		t.Errorf("the stream holds %d records, which are not the %d lines of the file", len(got), len(want))
 	}
 }
 

@@ -25,6 +25,7 @@ type Service struct {
 	Metrics   *ops.Metrics
 	Observer  consumer.Observer    // the metrics, unless it is replaced by one that tells them, too
 	Listening func(address string) // if set, is told where metrics and health are served
+	TakingIn  func(address string) // if set, is told where Direct PUT is served, if it is
 
 	cfg    *config.Config
 	log    *slog.Logger
@@ -133,6 +134,9 @@ func (s *Service) intake(clients consumer.Clients) (*intake.Server, error) {
 		return nil, err
 	}
 	s.log.Info("taking records in", "address", server.Addr(), "as", s.cfg.IntakeStream)
+	if s.TakingIn != nil {
+		s.TakingIn(server.Addr())
+	}
 	return server, nil
 }
 
