@@ -54,7 +54,7 @@ func generate(ctx context.Context, c command) error {
 	switch {
 	case kind == "kinesis" || kind == "firehose":
 		f := feed.Feed{
-			Records: stream, Key: feed.RandomKey(g.seed), Count: g.count, Duration: g.duration, Unpaced: g.sources[0].Mean == 0,
+			Records: stream, Key: feed.RandomKey(g.seed), Count: g.count, Duration: g.duration, Unpaced: g.sources[0].Mean == 0, ByClock: true,
 			Newlines: kind == "firehose",
 		}
 		if g.key != "random" {
@@ -82,7 +82,7 @@ func parseGeneration(c command) (g generation, cfg *config.Config, err error) {
 	own.IntVar(&g.count, "count", 0, "number of records; 0: no limit")
 	own.DurationVar(&g.duration, "duration", 0, "time that the records cover; 0: no limit")
 	own.Uint64Var(&g.seed, "seed", 0, "makes the same records every time; 0: others each time")
-	start := own.String("start", "", "RFC 3339 `time` of the first record (default: now)")
+	start := own.String("start", "", "RFC 3339 `time` of the first record (default: now); to a stream, records of the past are put at once, those of the future when they are due")
 	own.StringVar(&g.to, "to", "-", "`-`, a file, kinesis:STREAM or firehose:STREAM")
 	own.StringVar(&g.key, "partition-key", "random", "random, or a `field` at the top of the records")
 	own.Var(&injected, "inject", "`KIND@TIME+DURATION` of something abnormal, as in spike@10m+30s: spike (ten times as many records), shift (twice as many), "+

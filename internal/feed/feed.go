@@ -20,7 +20,7 @@ type Producer interface {
 	Put(ctx context.Context, records []consumer.Outgoing) error
 }
 
-// Feed says what to put where. All fields but the last four are required.
+// Feed says what to put where. All fields but the last five are required.
 type Feed struct {
 	Records  *kdg.Stream
 	Producer Producer
@@ -29,6 +29,7 @@ type Feed struct {
 	Count    int           // of records; 0: no limit
 	Duration time.Duration // for which records are due; 0: no limit
 	Unpaced  bool          // put records as fast as the stream takes them, and not when they are due
+	ByClock  bool          // records are due at the times that they show: those of the past at once
 	Newlines bool          // leave each record the newline at its end: for a stream that sets none between records
 }
 
@@ -37,9 +38,12 @@ type Feed struct {
 const tick = 50 * time.Millisecond
 
 // Run puts records until as many as wanted are in the stream or the context ends, which is no error. started is the time at
-// which the first record is due, by the records' own clock; a record is put when as much time has gone by.
+// which the first record is due, by the records' own clock; a record is put when as much time has gone by, unless ByClock.
 func (f *Feed) Run(ctx context.Context, started time.Time) error {
 	begun := time.Now()
+	if f.ByClock {
+		begun = started
+	}
 	var batch []consumer.Outgoing
 	size := 0
 	flush := func() error {
