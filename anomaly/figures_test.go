@@ -17,6 +17,13 @@ import (
 
 // The tests of this file measure what docs/anomalies.md says: go test ./anomaly -run Figures -v.
 
+// measures skips a test where time is short: with the race detector, say, which finds nothing in a package without a goroutine.
+func measures(t *testing.T) {
+	if testing.Short() {
+		t.Skip("measures for seconds; runs without -short, as the README's test command does")
+	}
+}
+
 // zipf draws ranks from 0 of which the r-th has the weight (r+1)^-s, by the inverse of the distribution.
 type zipf []float64
 
@@ -37,6 +44,7 @@ func (z zipf) draw(random *rand.Rand) int {
 // Addresses of which some are always busy, drawn from Zipf(1.1) over 10,000, 100 a second for ten minutes; after five an address that was not
 // there before comes once a second.
 func TestFiguresZipf(t *testing.T) {
+	measures(t)
 	addresses := newZipf(10_000, 1.1)
 	settings := anomaly.Settings{Name: "d", Kind: "rate", Key: []string{"sourceip"}, Window: 30 * time.Second, Baseline: anomaly.Self}
 	came, flagged := [2]int{}, [2]int{}
@@ -73,6 +81,7 @@ func measured(t *testing.T, what string, came, flagged [2]int, recall, per10000 
 
 // The lab's traffic over eight shards with random partition keys: each shard has a detector of its own.
 func TestFiguresShards(t *testing.T) {
+	measures(t)
 	for _, shards := range []int{1, 8} {
 		came, flagged := [2]int{}, [2]int{}
 		for seed := range uint64(10) {
@@ -124,6 +133,7 @@ func transactions(t *testing.T, seed uint64, f func(abnormal int, address, custo
 
 // The customers of the abnormal address.
 func TestFiguresDistinct(t *testing.T) {
+	measures(t)
 	for seed := range uint64(10) {
 		e, err := anomaly.NewEngine([]anomaly.Settings{{Name: "d", Kind: "distinct", Key: []string{"ip"}, Metric: "customer"}})
 		if err != nil {
@@ -158,6 +168,7 @@ func TestFiguresDistinct(t *testing.T) {
 // Clicks and impressions, one of each a second and a few milliseconds late now and then; a quiet day, then twenty seconds of
 // as many clicks again.
 func TestFiguresClicks(t *testing.T) {
+	measures(t)
 	for seed := range uint64(5) {
 		e, err := anomaly.NewEngine([]anomaly.Settings{{
 			Name: "d", Kind: "series", Metric: "ratio(browseraction=Click,browseraction=Impression)", Window: 10 * time.Second,
@@ -239,6 +250,7 @@ var wrongs = []struct {
 
 // Orders of 20 items, 10,000 in a run, of which one in fifty is wrong in one of eleven ways.
 func TestFiguresWrongAmounts(t *testing.T) {
+	measures(t)
 	settings := []anomaly.Settings{
 		{Name: "price", Kind: "value", Key: []string{"item"}, Metric: "price"},
 		{Name: "units", Kind: "value", Key: []string{"item"}, Metric: "units"},
