@@ -107,7 +107,7 @@ func TestOutputs(t *testing.T) {
 	}
 	for _, file := range lines("parquet/*/*/*.parquet") {
 		table := fmt.Sprintf("read_parquet('%s', hive_partitioning = false, file_row_number = true)", file)
-		if got := query(t, db, `SELECT count(*)::text FROM (SELECT request_received_time AS at, lag(request_received_time) OVER (ORDER BY file_row_number) AS before FROM `+table+`) WHERE at < before`); got[0] != "0" {
+		if got := query(t, db, `SELECT count(*)::text FROM (SELECT request_received_time AS told, lag(request_received_time) OVER (ORDER BY file_row_number) AS earlier FROM `+table+`) WHERE told < earlier`); got[0] != "0" {
 			t.Errorf("%s rows of %s are out of order", got[0], file)
 		}
 		if got := query(t, db, "SELECT name FROM parquet_schema('"+file+"') WHERE name = 'status'"); len(got) != 0 {
