@@ -36,7 +36,7 @@ func (d *distinct) observe(row *row) (Verdict, bool) {
 	if c.Type == columns.String {
 		return d.count(row.key, hash(c.TextAt(row.row)), row.at), true
 	}
-	d.text = appendValue(d.text[:0], c, row.row)
+	d.text = c.AppendValue(d.text[:0], row.row)
 	return d.count(row.key, hash(d.text), row.at), true
 }
 

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/sluice-etl/sluice/internal/columns"
 	"github.com/sluice-etl/sluice/internal/nearest"
@@ -232,11 +231,11 @@ func (e *Engine) readKey(index []int) bool {
 			return false
 		}
 		if len(index) > 1 {
-			e.scratch = appendValue(e.scratch[:0], c, r.row)
+			e.scratch = c.AppendValue(e.scratch[:0], r.row)
 			r.key = append(strconv.AppendInt(r.key, int64(len(e.scratch)), 10), ' ')
 			r.key = append(r.key, e.scratch...)
 		} else {
-			r.key = appendValue(r.key, c, r.row)
+			r.key = c.AppendValue(r.key, r.row)
 		}
 	}
 	return true
@@ -251,24 +250,8 @@ func (e *Engine) showKey(d *detector) {
 			e.about.text = append(e.about.text, ", "...)
 		}
 		e.about.text = append(append(e.about.text, e.row.table.Columns[i].Name...), ' ')
-		e.about.text = appendValue(e.about.text, &e.row.table.Columns[i], e.row.row)
+		e.about.text = e.row.table.Columns[i].AppendValue(e.about.text, e.row.row)
 	}
-}
-
-func appendValue(dst []byte, c *columns.Column, row int) []byte {
-	switch c.Type {
-	case columns.Int64:
-		return strconv.AppendInt(dst, c.Ints[row], 10)
-	case columns.Timestamp:
-		return time.UnixMilli(c.Ints[row]).UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z")
-	case columns.Decimal:
-		return columns.AppendDecimal(dst, c.Ints[row], c.Scale)
-	case columns.Double:
-		return strconv.AppendFloat(dst, c.Doubles[row], 'g', -1, 64)
-	case columns.Boolean:
-		return strconv.AppendBool(dst, c.Bools[row])
-	}
-	return append(dst, c.TextAt(row)...)
 }
 
 // plainNumber writes a number as it came, as far as six digits show it.

@@ -104,17 +104,7 @@ func TestFiguresShards(t *testing.T) {
 
 // transactions gives ten minutes of the lab's.
 func transactions(t *testing.T, seed uint64, f func(abnormal int, address, customer string, at time.Time)) {
-	var sources []kdg.Source
-	for _, s := range []struct {
-		text string
-		rate float64
-	}{{kdg.TransactionNormal, 100}, {kdg.TransactionAbnormal, 1}} {
-		template, err := kdg.Parse("transaction.kdg", s.text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sources = append(sources, kdg.Source{Template: template, Rate: kdg.Rate{Mean: s.rate}})
-	}
+	sources := labSources(t)
 	field := func(record, name string) string {
 		_, after, _ := strings.Cut(record, `"`+name+`"`)
 		return strings.SplitN(after, `"`, 3)[1]

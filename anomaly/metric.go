@@ -136,6 +136,6 @@ func (r *row) matches(c *condition) bool {
 	if column.Type == columns.String {
 		return bytes.Equal(column.TextAt(r.row), c.value)
 	}
-	*r.scratch = appendValue((*r.scratch)[:0], column, r.row)
+	*r.scratch = column.AppendValue((*r.scratch)[:0], r.row)
 	return bytes.Equal(*r.scratch, c.value)
 }

@@ -40,9 +40,9 @@ func (e *engine) score(address []byte, at time.Time) *anomaly.RowVerdict {
 
 var bySource = anomaly.Settings{Name: "source_rate", Kind: "rate", Key: []string{"sourceip"}}
 
-// TestTransactions feeds ten minutes of the lab's traffic, 100 ordinary transactions a second and one from the abnormal
-// address, in simulated time: through one shard, and spread at random over two, each with its own detector.
-func TestTransactions(t *testing.T) {
+// labSources are the lab's ordinary transactions, 100 a second, and one a second from the abnormal address.
+func labSources(t *testing.T) []kdg.Source {
+	t.Helper()
 	var sources []kdg.Source
 	for _, s := range []struct {
 		text string
@@ -54,6 +54,13 @@ func TestTransactions(t *testing.T) {
 		}
 		sources = append(sources, kdg.Source{Template: template, Rate: kdg.Rate{Mean: s.rate}})
 	}
+	return sources
+}
+
+// TestTransactions feeds ten minutes of the lab's traffic, 100 ordinary transactions a second and one from the abnormal
+// address, in simulated time: through one shard, and spread at random over two, each with its own detector.
+func TestTransactions(t *testing.T) {
+	sources := labSources(t)
 	for _, shards := range []int{1, 2} {
 		for seed := range uint64(10) {
 			start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Add(time.Duration(seed) * 7 * time.Second)

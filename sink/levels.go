@@ -50,6 +50,13 @@ func (p *Prefix) Levels() (location string, levels []Level) {
 	return location, nil
 }
 
+// units are the letters of date patterns that are a whole folder, as in Firehose's own prefix yyyy/MM/dd/HH.
+var units = map[byte]string{'y': "year", 'u': "year", 'M': "month", 'L': "month", 'd': "day", 'H': "hour", 'm': "minute"}
+
+// UnitName is what the partition key of a folder is usually called that has nothing but this letter of a date pattern; empty
+// where nothing is usual.
+func UnitName(letter byte) string { return units[letter] }
+
 func (l Level) static() bool {
 	for _, part := range l.parts {
 		if part.literal == "" {

@@ -85,9 +85,6 @@ type partition struct {
 	value sink.Level
 }
 
-// bareNames are those of folders that are a single part of the date, and have no name of their own.
-var bareNames = map[string]string{"y": "year", "u": "year", "M": "month", "L": "month", "d": "day", "H": "hour", "m": "minute"}
-
 // partitionsOf names the levels, and writes them with Athena's placeholders.
 func partitionsOf(levels []sink.Level) (partitions []partition, template string, err error) {
 	for i, level := range levels {
@@ -100,7 +97,10 @@ func partitionsOf(levels []sink.Level) (partitions []partition, template string,
 		if name == "" {
 			before = ""
 			_, letters, _ := level.Pattern()
-			if name = bareNames[letters]; name == "" && letters != "" {
+			if len(letters) == 1 {
+				name = sink.UnitName(letters[0])
+			}
+			if name == "" && letters != "" {
 				name = "dt"
 			}
 		}

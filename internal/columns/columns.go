@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // Type is the type of a column's values, by the names that Glue and Athena users know.
@@ -144,6 +145,24 @@ func (c *Column) DecimalAt(row int) float64 {
 		unit *= 10
 	}
 	return float64(c.Ints[row]) / unit
+}
+
+// AppendValue adds the text of a row's value, which is not null, to dst: texts as they are, numbers with all their digits,
+// times as ISO 8601 in UTC with milliseconds.
+func (c *Column) AppendValue(dst []byte, row int) []byte {
+	switch c.Type {
+	case Int64:
+		return strconv.AppendInt(dst, c.Ints[row], 10)
+	case Decimal:
+		return AppendDecimal(dst, c.Ints[row], c.Scale)
+	case Timestamp:
+		return time.UnixMilli(c.Ints[row]).UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z")
+	case Double:
+		return strconv.AppendFloat(dst, c.Doubles[row], 'g', -1, 64)
+	case Boolean:
+		return strconv.AppendBool(dst, c.Bools[row])
+	}
+	return append(dst, c.TextAt(row)...)
 }
 
 // AppendDecimal adds the text of a Decimal's value to dst: with all digits behind the point, as SQL shows it.

@@ -31,10 +31,6 @@ const (
 	maxValue = 1024
 )
 
-// units name the partition keys of folders that hold nothing but a part of a date, as the tables of Firehose's own
-// prefix yyyy/MM/dd/HH are usually declared.
-var units = map[byte]string{'y': "year", 'u': "year", 'M': "month", 'L': "month", 'd': "day", 'H': "hour", 'm': "minute"}
-
 // NewLayout takes a prefix for that of a table. A level of its folders that has an expression is a partition key: called as
 // it says in NAME=VALUE; or year, month, day, hour or minute where it is one of these; else, as crawlers do, partition_0
 // and so on by its place among the keys. All keys are strings. An error tells why no table can be made of the prefix.
@@ -51,7 +47,7 @@ func NewLayout(bucket string, prefix *sink.Prefix) (*Layout, error) {
 		key := fmt.Sprintf("partition_%d", len(l.keys))
 		if level.Name != "" {
 			key = strings.ToLower(level.Name)
-		} else if unit := units[level.Unit]; unit != "" {
+		} else if unit := sink.UnitName(level.Unit); unit != "" {
 			key = unit
 		}
 		switch {

@@ -102,7 +102,7 @@ func show(c *columns.Column, row int) string {
 	if !c.Valid[row] {
 		return "null"
 	}
-	return string(appendText(nil, c, row))
+	return string(c.AppendValue(nil, row))
 }
 
 // added shows the columns that are no longer as the decoder filled them: new ones with their type, and - for each that is

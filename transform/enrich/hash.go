@@ -9,8 +9,6 @@ import (
 	"fmt"
 	stdhash "hash"
 	"os"
-	"strconv"
-	"time"
 
 	"github.com/sluice-etl/sluice/internal/columns"
 )
@@ -84,30 +82,13 @@ func (h *hashAction) do(t *columns.Table, row int) bool {
 		to.AppendNull()
 		return true
 	}
-	h.text = appendText(h.text[:0], from, row)
+	h.text = from.AppendValue(h.text[:0], row)
 	h.mac.Reset()
 	h.mac.Write(h.text)
 	h.sum = h.mac.Sum(h.sum[:0])
 	h.text = hex.AppendEncode(h.text[:0], h.sum[:hashBytes])
 	to.AppendText(h.text)
 	return true
-}
-
-// appendText adds a value that is not null to dst, as text.
-func appendText(dst []byte, c *columns.Column, row int) []byte {
-	switch c.Type {
-	case columns.Int64:
-		return strconv.AppendInt(dst, c.Ints[row], 10)
-	case columns.Decimal:
-		return columns.AppendDecimal(dst, c.Ints[row], c.Scale)
-	case columns.Timestamp:
-		return time.UnixMilli(c.Ints[row]).UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z")
-	case columns.Double:
-		return strconv.AppendFloat(dst, c.Doubles[row], 'g', -1, 64)
-	case columns.Boolean:
-		return strconv.AppendBool(dst, c.Bools[row])
-	}
-	return append(dst, c.TextAt(row)...)
 }
 
 // drop is the step drop(column).
