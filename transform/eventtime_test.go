@@ -64,7 +64,8 @@ func TestTimeFormat(t *testing.T) {
 		{"auto", strings.Repeat("1", 100), "none"}, {"yyyy-MM-dd HH:mm:ss", "2026-11-25 21:00:01", want}, {"yyyy-MM-dd HH:mm:ss", "2026-11-25T21:00:01Z", "none"},
 		{"dd/MMM/yyyy:HH:mm:ss Z", "25/Nov/2026:22:00:01 +0100", want}, {"yyyy-MM-dd'T'HH:mm:ss.SSSXXX", "2026-11-25T16:00:01.000-05:00", want},
 		{"EEE, d MMMM yy h:mm:ss a", "Wed, 25 November 26 9:00:01 PM", want}, {"yyyyMMdd", 20261125, "2026-11-25T00:00:00.000"}, {"yyyy-DDD", "2026-329", "2026-11-25T00:00:00.000"},
-		{"2006-01-02 15.04.05", "2026-11-25 21.00.01", want}, {"yyyyMMdd", 1.5, "none"},
+		{"2006-01-02 15.04.05", "2026-11-25 21.00.01", want}, {"yyyyMMdd", 1.5, "none"}, {"epoch_s", int(at.Unix()), want}, {"epoch_s", float64(at.Unix()) + 0.5, "2026-11-25T21:00:01.500"},
+		{"epoch_ms", "1795640401000", want}, {"yyyy-MM-dd'at'HH", "2026-11-25at21", "2026-11-25T21:00:00.000"}, {"yyyy-MM-dd HH:mm:ss", "2026-11-25 21:00:01.5", "none"},
 	} {
 		if test.format == "yyyy" {
 			test.format = "yyyy-MM-dd"
@@ -74,8 +75,8 @@ func TestTimeFormat(t *testing.T) {
 		}
 	}
 	for format, want := range map[string]string{
-		"": "tells the day", "HH:mm": "tells the day", "yyyy-MM": "tells the day", "nonsense": "at character 1", "yyyy-MM-dd'at'HH": "at character 11",
-		"yyyy-MM-dd'T": "at character 11: the apostrophe", "yyyy-MM-dd z": `at character 12: "z" is not supported`, "2006-01-02 MST": "ambiguous", "yyyy-ww": `"ww"`,
+		"": "does not say the year", "HH:mm": "does not say the year", "yyyy-MM": "the month and the day", "nonsense": `"n" is not supported`,
+		"yyyy-MM-dd'T": "an apostrophe is not closed", "yyyy-MM-dd z": `"z" is not supported`, "2006-01-02 MST": `"MST" is not supported`, "yyyy-ww": `"ww"`,
 	} {
 		if _, err := ParseTimeFormat(format); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v; want %q", format, err, want)

@@ -135,7 +135,7 @@ func keys() []key[Config] {
 		},
 		{
 			name: "TIME_FORMAT", def: "auto",
-			doc: "the form of these times: `auto` (ISO 8601, an access log's, or seconds, milliseconds and so on since 1970), a pattern of Java's (`yyyy-MM-dd HH:mm:ss`) or of Go's (`2006-01-02 15:04:05`); without an offset they are UTC's",
+			doc: "the form of these times: `auto` (ISO 8601, an access log's, or seconds, milliseconds and so on since 1970), `epoch_s`, `epoch_ms`, a pattern of Java's (`yyyy-MM-dd HH:mm:ss`) or of Go's (`2006-01-02 15:04:05`), as in a schema; without an offset they are UTC's",
 			set: into(func(c *Config) *string { return &c.TimeFormat }, anyText),
 		},
 		{
