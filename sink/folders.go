@@ -4,19 +4,22 @@ package sink
 type Folder struct {
 	Text string // all of it, where it has no expression
 	Name string // in Hive's NAME=VALUE, where no expression is part of the name; empty: it is not of that style
-	Unit byte   // the letter of the date pattern that is all of it, as y in !{timestamp:yyyy}; 0: it is something else
+	Key  string // of the partition, where it has an expression: Level.Key
 }
 
 // Folders takes a prefix apart, as Levels does: the folder that all keys lie below, and the levels of folders below that,
 // each with an expression or after one with one.
 func (p *Prefix) Folders() (location string, folders []Folder) {
 	location, levels := p.Levels()
+	keys := 0
 	for _, level := range levels {
 		var f Folder
 		if text, static := level.Static(); static {
 			f.Text = text
-		} else if f.Name, _ = level.Hive(); f.Name == "" && len(level.parts) == 1 && level.parts[0].date != nil {
-			f.Unit = level.parts[0].date[0].letter
+		} else {
+			f.Name, _ = level.Hive()
+			f.Key = level.Key(keys)
+			keys++
 		}
 		folders = append(folders, f)
 	}

@@ -11,16 +11,16 @@ func TestFolders(t *testing.T) {
 		"":                                 " []",
 		"data/":                            "data/ []",
 		"a/b/c":                            "a/b/ []",
-		"data/dt=!{timestamp:yyyy-MM-dd}/": "data/ [dt=]",
-		"a/ingest_year=!{timestamp:yyyy}/ingest_month=!{timestamp:MM}/x":             "a/ [ingest_year= ingest_month=]",
-		"logs/!{timestamp:yyyy/MM/dd/HH}/":                                           "logs/ [y M d H]",
-		"logs/!{timestamp:'year='yyyy'/month='MM}/":                                  "logs/ [year= month=]",
-		"logs/!{timestamp:yyyy-MM}/fixed/hour=!{timestamp:HH}h/part-!{timestamp:mm}": "logs/ [? 'fixed' hour=]",
-		"!{timestamp:yyyy}/":     " [y]",
-		"dt=!{timestamp:yyyy}/":  " [dt=]",
-		"a/!{timestamp:yyyy}=x/": "a/ [?]",
-		"a/=!{timestamp:yyyy}/":  "a/ [?]",
-		"a/b-!{timestamp:yyyy}-!{timestamp:MM}/c=!{timestamp:dd}-!{timestamp:HH}/!{timestamp:mm}/": "a/ [? c= m]",
+		"data/dt=!{timestamp:yyyy-MM-dd}/": "data/ [dt=dt]",
+		"a/ingest_year=!{timestamp:yyyy}/ingest_month=!{timestamp:MM}/x":             "a/ [ingest_year=ingest_year ingest_month=ingest_month]",
+		"logs/!{timestamp:yyyy/MM/dd/HH}/":                                           "logs/ [year month day hour]",
+		"logs/!{timestamp:'year='yyyy'/month='MM}/":                                  "logs/ [year=year month=month]",
+		"logs/!{timestamp:yyyy-MM}/fixed/hour=!{timestamp:HH}h/part-!{timestamp:mm}": "logs/ [partition_0 'fixed' hour=hour]",
+		"!{timestamp:yyyy}/":     " [year]",
+		"dt=!{timestamp:yyyy}/":  " [dt=dt]",
+		"a/!{timestamp:yyyy}=x/": "a/ [partition_0]",
+		"a/=!{timestamp:yyyy}/":  "a/ [partition_0]",
+		"a/b-!{timestamp:yyyy}-!{timestamp:MM}/C=!{timestamp:dd}-!{timestamp:HH}/!{timestamp:mm}/": "a/ [partition_0 C=c minute]",
 	} {
 		p, err := ParsePrefix(expression)
 		if err != nil {
@@ -33,11 +33,9 @@ func TestFolders(t *testing.T) {
 			case f.Text != "":
 				shown = append(shown, "'"+f.Text+"'")
 			case f.Name != "":
-				shown = append(shown, f.Name+"=")
-			case f.Unit != 0:
-				shown = append(shown, string(f.Unit))
+				shown = append(shown, f.Name+"="+f.Key)
 			default:
-				shown = append(shown, "?")
+				shown = append(shown, f.Key)
 			}
 		}
 		if got := fmt.Sprint(location, " ", shown); got != want {
@@ -48,7 +46,7 @@ func TestFolders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if location, levels := p.Folders(); location != "errors/" || !slices.Equal(levels, []Folder{{}, {Name: "dt"}}) {
+	if location, levels := p.Folders(); location != "errors/" || !slices.Equal(levels, []Folder{{Key: "partition_0"}, {Name: "dt", Key: "dt"}}) {
 		t.Errorf("the error prefix gives %q %v", location, levels)
 	}
 }

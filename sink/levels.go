@@ -1,6 +1,9 @@
 package sink
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // Level is a level of the folders that a prefix makes: text, or dates with text around and between them. It is not changed.
 type Level struct {
@@ -53,9 +56,20 @@ func (p *Prefix) Levels() (location string, levels []Level) {
 // units are the letters of date patterns that are a whole folder, as in Firehose's own prefix yyyy/MM/dd/HH.
 var units = map[byte]string{'y': "year", 'u': "year", 'M': "month", 'L': "month", 'd': "day", 'H': "hour", 'm': "minute"}
 
-// UnitName is what the partition key of a folder is usually called that has nothing but this letter of a date pattern; empty
-// where nothing is usual.
-func UnitName(letter byte) string { return units[letter] }
+// Key is what the partition key of a level with an expression is called that is the nth of them, from 0: as it says in
+// NAME=VALUE, in lower case; or year, month, day, hour or minute where such a part of a date is all of it; else, as crawlers
+// do, partition_0 and so on.
+func (l Level) Key(nth int) string {
+	if name, _ := l.Hive(); name != "" {
+		return strings.ToLower(name)
+	}
+	if len(l.parts) == 1 && l.parts[0].date != nil {
+		if unit := units[l.parts[0].date[0].letter]; unit != "" {
+			return unit
+		}
+	}
+	return "partition_" + strconv.Itoa(nth)
+}
 
 func (l Level) static() bool {
 	for _, part := range l.parts {

@@ -87,31 +87,20 @@ type partition struct {
 
 // partitionsOf names the levels, and writes them with Athena's placeholders.
 func partitionsOf(levels []sink.Level) (partitions []partition, template string, err error) {
-	for i, level := range levels {
+	for _, level := range levels {
 		if text, static := level.Static(); static {
 			template += text + "/"
 			continue
 		}
 		name, value := level.Hive()
-		before := name + "="
-		if name == "" {
-			before = ""
-			_, letters, _ := level.Pattern()
-			if len(letters) == 1 {
-				name = sink.UnitName(letters[0])
-			}
-			if name == "" && letters != "" {
-				name = "dt"
-			}
+		if name != "" {
+			template += name + "="
 		}
-		if name == "" {
-			return nil, "", fmt.Errorf("folder %d below the location has neither a name (as dt=) nor a date to be named by", i+1)
-		}
-		name = strings.ToLower(name)
+		name = level.Key(len(partitions))
 		if slices.ContainsFunc(partitions, func(p partition) bool { return p.name == name }) {
 			return nil, "", fmt.Errorf("two folders of SLUICE_PREFIX give the partition column %s: name them, as in year=!{timestamp:yyyy}/", name)
 		}
-		template += before + "${" + name + "}/"
+		template += "${" + name + "}/"
 		partitions = append(partitions, partition{name, value})
 	}
 	return partitions, template, nil

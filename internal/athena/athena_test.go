@@ -65,14 +65,14 @@ func TestDDL(t *testing.T) {
 
 func TestWhatMakesNoTable(t *testing.T) {
 	for prefix, want := range map[string]string{
-		"data/":                         "no partition to project",
-		"data/dt=!{timestamp:yyyy-dd}/": "cannot count the values",
-		"data/m=!{timestamp:MMM}/":      "cannot count the values",
-		"data/y=!{timestamp:yy}/":       "cannot count the values",
-		"data/d=!{timestamp:EEE}/":      "cannot count the values",
-		"data/n=!{timestamp:dd}/":       "is called as a column is",
-		"data/!{timestamp:yyyy}/!{timestamp:yyyy-MM}/!{timestamp:yyyy-MM-dd}/": "give the partition column dt",
-		"data/dt=!{timestamp:yyyy}/dt=!{timestamp:MM}/":                        "give the partition column dt",
+		"data/":                                         "no partition to project",
+		"data/dt=!{timestamp:yyyy-dd}/":                 "cannot count the values",
+		"data/m=!{timestamp:MMM}/":                      "cannot count the values",
+		"data/y=!{timestamp:yy}/":                       "cannot count the values",
+		"data/d=!{timestamp:EEE}/":                      "cannot count the values",
+		"data/n=!{timestamp:dd}/":                       "is called as a column is",
+		"data/!{timestamp:yyyy/MM}/!{timestamp:yyyy}/":  "give the partition column year",
+		"data/dt=!{timestamp:yyyy}/dt=!{timestamp:MM}/": "give the partition column dt",
 	} {
 		of := table(t, prefix)
 		of.Projection = true

@@ -31,9 +31,8 @@ const (
 	maxValue = 1024
 )
 
-// NewLayout takes a prefix for that of a table. A level of its folders that has an expression is a partition key: called as
-// it says in NAME=VALUE; or year, month, day, hour or minute where it is one of these; else, as crawlers do, partition_0
-// and so on by its place among the keys. All keys are strings. An error tells why no table can be made of the prefix.
+// NewLayout takes a prefix for that of a table. A level of its folders that has an expression is a partition key, a string,
+// called as sink.Level.Key says. An error tells why no table can be made of the prefix.
 func NewLayout(bucket string, prefix *sink.Prefix) (*Layout, error) {
 	location, levels := prefix.Folders()
 	if location == "" {
@@ -41,16 +40,10 @@ func NewLayout(bucket string, prefix *sink.Prefix) (*Layout, error) {
 	}
 	l := &Layout{bucket: bucket, location: location, levels: levels}
 	for _, level := range levels {
-		if level.Text != "" {
-			continue
-		}
-		key := fmt.Sprintf("partition_%d", len(l.keys))
-		if level.Name != "" {
-			key = strings.ToLower(level.Name)
-		} else if unit := sink.UnitName(level.Unit); unit != "" {
-			key = unit
-		}
+		key := level.Key
 		switch {
+		case level.Text != "":
+			continue
 		case len(key) > maxName || strings.Trim(key, "abcdefghijklmnopqrstuvwxyz0123456789_") != "":
 			return nil, fmt.Errorf("a partition key cannot be called %q: it has letters, digits and underscores, at most %d", level.Name, maxName)
 		case slices.Contains(l.keys, key):

@@ -7,7 +7,7 @@ CREATE EXTERNAL TABLE IF NOT EXISTS `shop`.`orders` (
   `at` timestamp
 )
 PARTITIONED BY (
-  `dt` string
+  `partition_0` string
 )
 ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'
 STORED AS TEXTFILE
@@ -15,10 +15,10 @@ LOCATION 's3://lake/'
 TBLPROPERTIES (
   'classification' = 'json',
   'projection.enabled' = 'true',
-  'projection.dt.type' = 'date',
-  'projection.dt.format' = '\'it\'\'s \'yyyy-MM-dd-HH',
-  'projection.dt.range' = 'it\'s 2020-01-01-00,NOW+1DAYS',
-  'projection.dt.interval' = '1',
-  'projection.dt.interval.unit' = 'HOURS',
-  'storage.location.template' = 's3://lake/${dt}/'
+  'projection.partition_0.type' = 'date',
+  'projection.partition_0.format' = '\'it\'\'s \'yyyy-MM-dd-HH',
+  'projection.partition_0.range' = 'it\'s 2020-01-01-00,NOW+1DAYS',
+  'projection.partition_0.interval' = '1',
+  'projection.partition_0.interval.unit' = 'HOURS',
+  'storage.location.template' = 's3://lake/${partition_0}/'
 )
