@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sluice-etl/sluice/internal/once"
 	"github.com/sluice-etl/sluice/internal/pipeline"
 )
 
@@ -23,7 +24,7 @@ import (
 type Config struct {
 	Files     []string // - is Stdin
 	Stdin     io.Reader
-	Store     Store
+	Store     once.Store
 	Documents Documents
 	Stream    string // the objects' names begin with it
 	State     string // the prefix of what is kept of each file, with the slash at its end

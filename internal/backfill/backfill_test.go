@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-etl/sluice/internal/once"
 	"github.com/sluice-etl/sluice/internal/pipeline"
 	"github.com/sluice-etl/sluice/sink"
 	"github.com/sluice-etl/sluice/sink/dir"
@@ -26,7 +27,7 @@ import (
 type place struct {
 	t     *testing.T
 	dir   string
-	store Store
+	store once.Store
 	mu    sync.Mutex
 	docs  map[string]string
 }
@@ -65,7 +66,7 @@ func (p *place) Amend(_ context.Context, name, old, body string) (string, error)
 }
 
 // bring brings files of a format, in batches as small as they get.
-func (p *place) bring(store Store, format string, force bool, files ...string) (results []Result, err error) {
+func (p *place) bring(store once.Store, format string, force bool, files ...string) (results []Result, err error) {
 	p.t.Helper()
 	prefix, err := sink.ParsePrefix("data/dt=!{timestamp:yyyy-MM-dd}/")
 	if err != nil {
@@ -160,7 +161,7 @@ func TestBringOnce(t *testing.T) {
 
 // faulty is a store in which a call goes wrong.
 type faulty struct {
-	Store
+	once.Store
 	upload  func(key string) error                    // instead of the call
 	publish func(key string, call func() error) error // around the call
 }

@@ -1,6 +1,7 @@
 package backfill
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,25 +10,9 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/sluice-etl/sluice/internal/once"
 )
-
-// Store keeps objects. Its methods are safe for concurrent use, and each retries for a while on its own.
-type Store interface {
-	// Upload stores body under key without making it visible, as an upload which outlives the process and whose object
-	// will carry the token. The body is not kept.
-	Upload(ctx context.Context, key, token, contentType string, body []byte) (uploadID string, etags []string, err error)
-
-	// Publish makes an upload visible. Anyone may call it again, also after it succeeded: when the upload is gone, it
-	// succeeds if the object at key carries the token. It never replaces an object. An error that is fs.ErrNotExist
-	// tells that neither the upload nor such an object exists.
-	Publish(ctx context.Context, key, uploadID string, etags []string, token string) error
-
-	// Get reads an object whole. The error is fs.ErrNotExist where there is none.
-	Get(ctx context.Context, key string) ([]byte, error)
-
-	// Abort gives an upload up; a missing one is no error.
-	Abort(ctx context.Context, key, uploadID string) error
-}
 
 // commit is what is kept of a file that was brought: an object under Config.State, which never changes. While it is not there,
 // nothing of the file is visible; once it is, everything is, or will be when the next run finishes it.
@@ -74,31 +59,25 @@ func (r *run) committed(ctx context.Context, sum string, number int64) (*commit,
 }
 
 // commit makes a file's commit durable, unless another process has brought the same file meanwhile: then that one's counts.
-// It gives the one that does. To publish is to create if there is none, which is what makes this one moment.
+// It gives the one that does. To create what is not there yet is one moment.
 func (r *run) commit(ctx context.Context, c *commit) (*commit, error) {
 	body, err := json.Marshal(c)
 	if err != nil {
 		return nil, err
 	}
 	key := r.commitKey(c.SHA256, c.Number)
-	upload, etags, err := r.Store.Upload(ctx, key, c.Token, "application/json", body)
-	if err != nil {
+	there, err := once.Create(ctx, r.Store, key, c.Token, body)
+	switch {
+	case errors.Is(err, once.ErrUnknown):
+		return nil, fmt.Errorf("it is not known whether it is committed; run the same command again, which finds out: %w", err)
+	case err != nil:
 		r.abandon(ctx, c.Objects)
 		return nil, fmt.Errorf("nothing of it is visible: %w", err)
-	}
-	failure := r.Store.Publish(ctx, key, upload, etags, c.Token)
-	if failure == nil {
+	case bytes.Equal(there, body):
 		return c, nil
 	}
-	there, err := r.committed(ctx, c.SHA256, c.Number)
-	switch {
-	case err != nil || there == nil:
-		return nil, fmt.Errorf("it is not known whether it is committed; run the same command again, which finds out: %w", errors.Join(failure, err))
-	case there.Token == c.Token:
-		return c, nil // the answer was lost
-	}
-	r.abandon(ctx, append(c.Objects, object{Key: key, Upload: upload}))
-	return there, nil
+	r.abandon(ctx, c.Objects)
+	return r.committed(ctx, c.SHA256, c.Number)
 }
 
 // finish makes the objects of a commit visible. It may be done again, and by several at a time.

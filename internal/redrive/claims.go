@@ -1,6 +1,7 @@
 package redrive
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -9,6 +10,8 @@ import (
 	"fmt"
 	"io/fs"
 	"time"
+
+	"github.com/sluice-etl/sluice/internal/once"
 )
 
 // claims are those on the lines of one file of rejects: objects with the numbers 1, 2, 3, of which each can be made only once,
@@ -109,23 +112,8 @@ func (c *claims) make(ctx context.Context, mine *claim) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	key := c.key("json")
-	upload, etags, err := c.run.Store.Upload(ctx, key, mine.Token, "application/json", body)
-	if err != nil {
-		return false, err
-	}
-	failure := c.run.Store.Publish(ctx, key, upload, etags, mine.Token)
-	if failure == nil {
-		return true, nil
-	}
-	there, err := c.get(ctx)
-	switch {
-	case err != nil || there == nil:
-		return false, errors.Join(failure, err)
-	case there.Token == mine.Token:
-		return true, nil // the answer was lost
-	}
-	return false, c.run.Store.Abort(ctx, key, upload)
+	there, err := once.Create(ctx, c.run.Store, c.key("json"), mine.Token, body)
+	return err == nil && bytes.Equal(there, body), err
 }
 
 // sent notes that the records of the last claim, which is of this run, are in the stream.

@@ -17,25 +17,19 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sluice-etl/sluice/consumer"
+	"github.com/sluice-etl/sluice/internal/once"
 	"github.com/sluice-etl/sluice/sink"
 )
 
 // Store keeps objects. Its methods are safe for concurrent use, and each retries for a while on its own.
 type Store interface {
+	once.Store
+
 	// List calls object for every object whose key begins with the prefix. The first error of a call ends the list.
 	List(ctx context.Context, prefix string, object func(key string, size int64, modified time.Time) error, folder func(prefix string) error) error
 
-	// Get reads an object whole. The error is fs.ErrNotExist where there is none.
-	Get(ctx context.Context, key string) ([]byte, error)
-
 	// Put stores a small object, visible at once.
 	Put(ctx context.Context, key string, body []byte) error
-
-	// Upload stores body under key without making it visible, with a token; Publish makes it visible, and never replaces
-	// an object. Abort gives it up.
-	Upload(ctx context.Context, key, token, contentType string, body []byte) (uploadID string, etags []string, err error)
-	Publish(ctx context.Context, key, uploadID string, etags []string, token string) error
-	Abort(ctx context.Context, key, uploadID string) error
 }
 
 // Config says what is sent again. All fields are required, but for the filters and the flags.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-etl/sluice/internal/backfill"
 	"github.com/sluice-etl/sluice/internal/config"
+	"github.com/sluice-etl/sluice/internal/once"
 	"github.com/sluice-etl/sluice/internal/ops"
 	"github.com/sluice-etl/sluice/internal/pipeline"
 	"github.com/sluice-etl/sluice/sink/dir"
@@ -72,7 +73,7 @@ func Backfill(ctx context.Context, cfg *config.Config, out string, log *slog.Log
 // documents keeps what is agreed on where there is no lease table: as objects with the numbers 1, 2, 3, of which the last
 // counts. Each number is given once.
 type documents struct {
-	store backfill.Store
+	store once.Store
 	state string
 }
 
@@ -109,18 +110,6 @@ func (d documents) Amend(ctx context.Context, name, old, body string) (string, e
 	if err != nil || there != old {
 		return there, err
 	}
-	key, token := d.key(name, number+1), rand.Text()
-	upload, etags, err := d.store.Upload(ctx, key, token, "application/json", []byte(body))
-	if err != nil {
-		return "", err
-	}
-	failure := d.store.Publish(ctx, key, upload, etags, token)
-	there, _, err = d.last(ctx, name)
-	switch {
-	case failure == nil || err != nil:
-		return there, err
-	case there == old:
-		return "", failure
-	}
-	return there, d.store.Abort(ctx, key, upload) // another was the first
+	made, err := once.Create(ctx, d.store, d.key(name, number+1), rand.Text(), []byte(body))
+	return string(made), err
 }

@@ -61,7 +61,7 @@ func TestCheckPrefixes(t *testing.T) {
 		"SLUICE_FORMAT=apache SLUICE_TIME_COLUMN=request_received_time SLUICE_PARTITION_TIME=event": "",
 		"SLUICE_FORMAT=apache SLUICE_TIME_COLUMN=ingest_time":                                       `SLUICE_TIME_COLUMN: the schema has no column "ingest_time"`,
 		"SLUICE_PARTITION_TIME=event":                                                               "SLUICE_PARTITION_TIME: event needs a column",
-		"SLUICE_TIME_COLUMN=at SLUICE_TIME_FORMAT=yyyy":                                             "SLUICE_TIME_FORMAT: want auto, or a pattern that tells the day",
+		"SLUICE_TIME_COLUMN=at SLUICE_TIME_FORMAT=yyyy":                                             "SLUICE_TIME_FORMAT: the time format \"yyyy\" does not say the year, the month and the day",
 		"SLUICE_ERROR_PREFIX=e/!{timestamp:yyyy}":                                                   "SLUICE_ERROR_PREFIX: !{firehose:error-output-type} is missing",
 	} {
 		cfg, err := config.Load(nil, append(strings.Fields(env), "SLUICE_STREAM=s", "SLUICE_BUCKET=bucket"), os.ReadFile)
