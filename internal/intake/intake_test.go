@@ -86,7 +86,8 @@ type endpoint struct {
 	signed time.Time // the time of the last request; each is signed in another second, unless a test says otherwise
 }
 
-func serve(t testing.TB) *endpoint {
+// serve runs a server on a port of this machine, unless it is changed to listen elsewhere.
+func serve(t testing.TB, change ...func(*Server)) *endpoint {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "keys")
 	if err := os.WriteFile(file, []byte(testID+" "+testSecret+"\n"), 0o600); err != nil {
@@ -101,6 +102,9 @@ func serve(t testing.TB) *endpoint {
 		Memory: 32 << 20, Bucket: "lake", Prefix: "data/", ErrorPrefix: "errors/", Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, f := range change {
+		f(server)
 	}
 	e.url = "http://" + server.Addr() + "/"
 	ctx, cancel := context.WithCancel(context.Background())
