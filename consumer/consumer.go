@@ -461,6 +461,8 @@ func (c *Consumer) Leads() bool {
 
 // list refreshes the listing of the stream's shards. An empty one is not believed.
 func (c *Consumer) list(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	var found []protocol.Shard
 	in := &kinesis.ListShardsInput{StreamName: c.streamID().name, StreamARN: c.cfg.arn()}
 	for {

@@ -46,7 +46,6 @@ func newRunner(c *Consumer) Runner {
 		WithShardSyncIntervalMillis(80). // answered from memory; one lease is taken in each round
 		WithIdleTimeBetweenReadsInMillis(500).
 		WithCallProcessRecordsEvenForEmptyRecordList(true).
-		WithMaxRetryCount(math.MaxInt32).
 		WithLogger(kclLogger{c.cfg.Log})
 	client := kinesis.New(c.raw.Options(), func(o *kinesis.Options) {
 		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {

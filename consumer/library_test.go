@@ -28,8 +28,25 @@ import (
 	"github.com/sluice-etl/sluice/consumer/protocol"
 )
 
-// What the library does when it runs, and what is done about it. The tests of hand_test.go look at what its goroutines
-// may do in an order that is rare.
+// What the library does when it runs, and what is done about it; the tests of hand_test.go look at what its goroutines may do
+// in an order that is rare. Of each of its faults, these tests fail where nothing is done about it:
+//
+//	a position is put without a condition   ALateCommitIsRefused, AFencedWorkerDropsItsBatch, AWriteThatComesTooLateChangesNothing, TheLibraryWritesNothing
+//	one bad aggregate spoils an answer,
+//	and a bad index of a key the process    ABadAggregateSpoilsNoNeighbour
+//	a renewal that fails ends a lease       NoRenewalEndsASession, AHeartThatBeatsKeepsItsShards, ALateRenewalTakesNothing
+//	... without a word, and records go on   AConsumerThatEndsWithoutShutdownIsFlushed, NothingGoesOnAfterASession
+//	a child does not wait for both parents  TheChildOfAMergeWaitsForBothParents, AShardWaitsForAllItsParents
+//	... or waits deaf to all else           TheChildOfAMergeWaitsForBothParents, WaitingChildrenDoNotHoldUpTheEnd
+//	a row goes when a listing lacks it      AListingThatLacksAShardForgetsNothing, Listings, ARowLeavesWhenNobodyNeedsIt
+//	a lease a round, a round a minute       ShardsAreTakenOneRoundAfterTheOther, which counts the listings, too
+//	the end is asked between two reads,
+//	and waited for without a limit          TheEndIsToldAtOnce, HangingCallsDoNotHoldUpTheEnd
+//	stealing takes leases that live         AShardIsHandedOverAndNeverStolen, AHeartThatBeatsKeepsItsShards
+//	LATEST is for children, too             Latest, LatestIsDecidedOnce
+//	calls have no time limit                CallsThatHangEndInTime, AHeartbeatThatHangsIsNotTheLast, ACallThatHangsIsMadeAgain
+//	no MillisBehindLatest is a panic        WhateverGetRecordsAnswers
+//	an expired iterator ends the reading    AnExpiredIteratorIsReplaced, WhateverGetRecordsAnswers
 
 // counted counts the sessions that a Process was given: more than one for a shard is one that ended too early.
 func counted(n *atomic.Int32, process func(context.Context, *Session) error) func(context.Context, *Session) error {
@@ -176,10 +193,16 @@ func copied(s *Session, f Fetch) Batch {
 	return Batch{Checkpoint: f.Records[len(f.Records)-1].SequenceNumber, Files: []File{{Prefix: "data/", Extension: "txt", Body: body.Bytes()}}}
 }
 
-// Two shards are merged while one of them is read slowly. The child waits for it, too; and the worker can be stopped
-// while it does.
+// Two shards are merged while one of them is read slowly, or has not come to its first commit, which the library takes for
+// one that nobody reads. The child waits for it, too; and the worker can be stopped while it does.
 func TestTheChildOfAMergeWaitsForBothParents(t *testing.T) {
-	t.Parallel()
+	for name, committed := range map[string]bool{"that is read slowly": true, "without a checkpoint": false} {
+		t.Run(name, func(t *testing.T) { t.Parallel(); waitsForBothParents(t, committed) })
+	}
+}
+
+// waitsForBothParents merges two shards, of which the second has committed something, or nothing.
+func waitsForBothParents(t *testing.T, committed bool) {
 	l := newLab(t, 2)
 	l.grace = time.Hour
 	const slow, child = "shardId-000000000001", "shardId-000000000002"
@@ -197,18 +220,31 @@ func TestTheChildOfAMergeWaitsForBothParents(t *testing.T) {
 			return copyRecords(1)(ctx, s)
 		}
 	}
+	taken := make(chan struct{})
 	one := l.start("one", looking, func(c *Config) {
 		others := c.Process
 		c.Process = func(ctx context.Context, s *Session) error {
 			if s.Shard() != slow {
 				return others(ctx, s)
 			}
-			err := s.Commit(ctx, copied(s, <-s.Fetches()))
+			f := <-s.Fetches()
+			close(taken)
+			var err error
+			if committed {
+				err = s.Commit(ctx, copied(s, f))
+			}
 			<-s.Stopping()
 			return err
 		}
 	})
-	l.wait("both shards have a checkpoint", func() bool { return l.visible() == 100 })
+	<-taken
+	visible := 0
+	for place := range l.put {
+		if committed || strings.HasPrefix(place, onlyShard) {
+			visible++
+		}
+	}
+	l.wait("what is committed is visible", func() bool { return l.visible() == visible })
 	if _, err := l.k.MergeShards(t.Context(), &kinesis.MergeShardsInput{StreamName: aws.String(labStream),
 		ShardToMerge: aws.String(onlyShard), AdjacentShardToMerge: aws.String(slow)}); err != nil {
 		t.Fatal(err)
@@ -220,6 +256,9 @@ func TestTheChildOfAMergeWaitsForBothParents(t *testing.T) {
 		row := one.c.rows[onlyShard]
 		return row != nil && row.Finished && len(one.c.listed) == 3
 	})
+	if row := l.row(slow); row.Begun() != committed {
+		t.Fatalf("the other parent is %+v", row)
+	}
 	h := &hand{Consumer: one.c, l: l, library: leases{one.c}}
 	if h.ask(child) || one.c.session(child) != nil {
 		t.Error("the child is taken before its second parent is finished")
@@ -366,8 +405,8 @@ func (c counter) retrying(string, string, error) { *c.failures++ }
 func (counter) clear(string, string)             {}
 func (counter) Trimmed(string, string, string)   {}
 
-// The library calls without a time limit. Of what it waits for, nothing hangs for ever: a read is made again, and a
-// take that is not answered lets the event loop go on with the other shards.
+// The library calls without a time limit. Of what it waits for, nothing hangs for ever: a read is made again, a take that is
+// not answered lets the event loop go on with the other shards, and a listing gives way to the next.
 func TestCallsThatHangEndInTime(t *testing.T) {
 	t.Parallel()
 	hanging := func(hung string) aws.Config {
@@ -400,6 +439,30 @@ func TestCallsThatHangEndInTime(t *testing.T) {
 			})
 		})
 	}
+	t.Run("ListShards", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			begun := time.Now()
+			c := New(Config{Stream: labStream, Worker: "one", Log: slog.New(slog.DiscardHandler)}, Clients{Kinesis: kinesis.NewFromConfig(hanging("ListShards"))}, nil)
+			if err := c.list(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("a listing that hangs ends with %v", err)
+			}
+			if took := time.Since(begun); took > time.Minute {
+				t.Errorf("it took %v", took)
+			}
+		})
+	})
+	t.Run("the table", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			begun := time.Now()
+			leases := &table{client: NewClients(hanging("GetItem")).DynamoDB, name: "leases"}
+			if _, err := leases.get(t.Context(), onlyShard); err != nil {
+				t.Errorf("after one call that hangs: %v", err)
+			}
+			if took := time.Since(begun); took > 10*time.Second {
+				t.Errorf("it took %v to ask again", took)
+			}
+		})
+	})
 	for name, row := range map[string]*protocol.Lease{"create": nil, "take": {Shard: onlyShard}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
@@ -278,5 +281,33 @@ func TestInsecureEndpointInProfile(t *testing.T) {
 	_, err = kinesis.NewFromConfig(cfg).ListStreams(t.Context(), &kinesis.ListStreamsInput{})
 	if err == nil || !strings.Contains(err.Error(), "plain http") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A peer that takes a connection and says nothing ends no call's time by itself: the client does.
+func TestSilentPeers(t *testing.T) {
+	for url, limit := range map[string]time.Duration{"http://peer/": 60 * time.Second, "https://peer/": 5 * time.Second} {
+		t.Run(url, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client := httpClient().WithTransportOptions(func(tr *http.Transport) {
+					tr.DialContext = func(context.Context, string, string) (net.Conn, error) {
+						ours, theirs := net.Pipe()
+						go func() { _, _ = io.Copy(io.Discard, theirs) }()
+						return ours, nil
+					}
+				})
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				begun := time.Now()
+				if _, err := client.Do(r); err == nil {
+					t.Error("there was an answer")
+				}
+				if took := time.Since(begun); took != limit {
+					t.Errorf("given up after %v; want %v", took, limit)
+				}
+			})
+		})
 	}
 }
