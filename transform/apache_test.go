@@ -3,6 +3,7 @@ package transform
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -269,6 +270,25 @@ func TestHostileLinesAreDecodedSoon(t *testing.T) {
 					t.Errorf("%s %q: %d lines, %d rows, %d rejects", s.Format, line, out.Lines, len(out.Places), len(out.Rejects))
 				}
 			}
+		}
+	}
+}
+
+// Servers log requests of any length that they take, and scanners try them.
+func TestAVeryLongRequest(t *testing.T) {
+	s, err := ApacheSchema("combined", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := "/?" + strings.Repeat("%41", 300<<10)
+	out := decode(s, `192.0.2.1 - - [10/Jan/2015:19:17:08 +0900] "GET `+path+` HTTP/1.1" 414 248 "-" "`+strings.Repeat(`\"`, 100<<10)+`"`)
+	if len(out.Places) != 1 || len(out.Rejects) != 0 || out.Rescued != 0 {
+		t.Fatalf("%d rows, %d rejects, %d rescued", len(out.Places), len(out.Rejects), out.Rescued)
+	}
+	for name, want := range map[string]string{"resource": path, "version": "HTTP/1.1", "user_agent": strings.Repeat(`"`, 100<<10)} {
+		i := slices.IndexFunc(s.Fields, func(f Field) bool { return f.Name == name })
+		if got := string(out.Table.Columns[i].TextAt(0)); got != want {
+			t.Errorf("%s has %d bytes, from %.20q; want %d", name, len(got), got, len(want))
 		}
 	}
 }

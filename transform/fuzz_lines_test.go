@@ -81,7 +81,7 @@ func showLogNumber(s string) string {
 
 func showLogRequest(s string) []string {
 	m := aRequest.FindStringSubmatch(s)
-	if m == nil || s == m[1]+" " {
+	if m == nil || m[1] == "-" || s == m[1]+" " {
 		return []string{"null", "null", "null"}
 	}
 	version := "null"

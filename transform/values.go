@@ -61,7 +61,7 @@ func (d *Apache) value(e *element, to []target, raw []byte) {
 // they need not be undone before.
 func (d *Apache) split(to []target, raw []byte) {
 	method, rest, _ := bytes.Cut(raw, []byte(" "))
-	if len(rest) == 0 || !isToken(method) {
+	if len(rest) == 0 || !isToken(method) || string(method) == "-" { // an ALB writes "- http://its-name:80- "
 		d.rescue(d.request.key, raw)
 		return
 	}
