@@ -10,6 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -38,24 +41,8 @@ func TestBackfill(t *testing.T) {
 	dir := t.TempDir()
 	log, out := filepath.Join(dir, "access.log"), filepath.Join(dir, "out")
 	broken := writeLog(t, log, seed(t), lines)
-	var resident int64 // bytes of the last run, at most
-	bring := func() backfilled {
-		command := exec.CommandContext(t.Context(), filepath.Join(binaries, "sluice"), "backfill", "--json", "--out", out, "--format", "apache", log)
-		command.Env = []string{"HOME=" + dir}
-		var stderr bytes.Buffer
-		command.Stderr = &stderr
-		text, err := command.Output()
-		if err != nil {
-			t.Fatalf("%v\n%s", err, stderr.String())
-		}
-		var sums backfilled
-		if err := json.Unmarshal(last(text), &sums); err != nil {
-			t.Fatalf("%v: %s", err, text)
-		}
-		resident = command.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
-		return sums
-	}
-	sums := bring()
+	bring := func() (backfilled, int64) { return bringFile(t, log, "--out", out, "--format", "apache") }
+	sums, resident := bring()
 	// Linux counts what this process had when it made the other: DuckDB, which needs more, comes later.
 	t.Logf("%+v, at most %d MiB resident", sums, resident>>20)
 	if resident > 256<<20 {
@@ -90,12 +77,110 @@ func TestBackfill(t *testing.T) {
 	if n := query(t, db, fmt.Sprintf(`SELECT count(DISTINCT (ingest_shard, ingest_seq, ingest_sub))::text FROM read_parquet('%s/data/*/*.parquet')`, out)); n[0] != fmt.Sprint(sums.Rows) {
 		t.Errorf("%s places of %d rows", n[0], sums.Rows)
 	}
-	if again := bring(); again.Before != 1 || again.Rows != 0 {
+	if again, _ := bring(); again.Before != 1 || again.Rows != 0 {
 		t.Errorf("the second time gave %+v", again)
 	}
 	if after := query(t, db, figures+rows); after[0] != got[0] {
 		t.Errorf("the second time changed the rows: %s", after[0])
 	}
+}
+
+// bringFile runs `sluice backfill` on a file, and gives its sums, and the most memory that it had at a time, in bytes.
+func bringFile(t *testing.T, file string, args ...string) (sums backfilled, resident int64) {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), filepath.Join(binaries, "sluice"), slices.Concat([]string{"backfill", "--json"}, args, []string{file})...)
+	command.Env = []string{"HOME=" + t.TempDir()}
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	text, err := command.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, stderr.String())
+	}
+	if err := json.Unmarshal(last(text), &sums); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	return sums, command.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
+}
+
+// TestBackfillOfQuotedText brings CSV and TSV in which anything stands between quotes, and holds every value against what
+// DuckDB reads from the same file.
+func TestBackfillOfQuotedText(t *testing.T) {
+	t.Parallel()
+	const lines = 20_000
+	db, err := check.OpenDuckDB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for name, tt := range map[string]struct{ format, comma, newline string }{
+		"CSV":                      {"csv", ",", "\n"},
+		"CSV, lines end as in RFC": {"csv", ",", "\r\n"},
+		"TSV":                      {"tsv", "\t", "\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			file, out := filepath.Join(dir, "text"), filepath.Join(dir, "out")
+			quoted := writeQuoted(t, file, seed(t), lines, tt.comma, tt.newline)
+			sums, _ := bringFile(t, file, "--out", out, "--format", tt.format)
+			if sums.Records != lines || sums.Rows != lines || sums.Rejects != 0 {
+				t.Errorf("of %d lines came %+v", lines, sums)
+			}
+			// No value is DuckDB's word for null, and no column anything but text.
+			text := fmt.Sprintf(`(SELECT n, a, b, c FROM read_csv('%s', columns = {'n': 'BIGINT', 'a': 'VARCHAR', 'b': 'VARCHAR', 'c': 'VARCHAR'}, header = true,
+				delim = '%s', quote = '"', escape = '"', nullstr = '(null)', new_line = '%s', auto_detect = false, max_line_size = 1000000))`,
+				file, escaped(tt.comma), escaped(tt.newline))
+			rows := fmt.Sprintf(`(SELECT n, a, b, c FROM read_parquet('%s/data/*/*.parquet'))`, out)
+			for what, q := range map[string]string{
+				"values that are only in the rows": rows + ` EXCEPT ALL ` + text,
+				"values that are only in the text": text + ` EXCEPT ALL ` + rows,
+			} {
+				if n := query(t, db, `SELECT count(*)::text FROM (`+q+`)`); n[0] != "0" {
+					t.Errorf("%s lines with %s, as %q", n[0], what, query(t, db, `SELECT concat_ws('|', n, a, b, c) FROM (`+q+`) ORDER BY n LIMIT 3`))
+				}
+			}
+			figures := query(t, db, `SELECT concat_ws(' ', count(*), count(*) FILTER (a LIKE '%"%'), count(*) FILTER (contains(b, chr(10))), count(*) FILTER (c = '')) FROM `+rows)
+			t.Logf("rows, those with a quote in a, a newline in b, nothing in c: %s; %d values stood between quotes", figures[0], quoted)
+		})
+	}
+}
+
+// escaped is a text of control characters as read_csv wants them.
+func escaped(text string) string {
+	return strings.NewReplacer("\t", `\t`, "\r", `\r`, "\n", `\n`).Replace(text)
+}
+
+// writeQuoted writes lines of RFC 4180, with numbers before three values of any text, and tells how many values stand between
+// quotes: all that must, and some others.
+func writeQuoted(t *testing.T, name string, seed uint64, lines int, comma, newline string) (quoted int) {
+	t.Helper()
+	r := rand.New(rand.NewPCG(seed, 0))
+	pieces := []string{`"`, `""`, comma, "\n", "\r\n", " ", "a", "Zürich", "東京", "'", `\`, "#", ";", "12", "-", "NULL", "\u00a0"}
+	var text strings.Builder
+	text.WriteString("n" + comma + "a" + comma + "b" + comma + "c" + newline)
+	for n := range lines {
+		text.WriteString(strconv.Itoa(n))
+		for range 3 {
+			length := r.IntN(8)
+			if r.IntN(5000) == 0 {
+				length = 20_000
+			}
+			var value strings.Builder
+			for range length {
+				value.WriteString(pieces[r.IntN(len(pieces))])
+			}
+			v := value.String()
+			if r.IntN(4) == 0 || strings.ContainsAny(v, "\"\r\n"+comma) {
+				v = `"` + strings.ReplaceAll(v, `"`, `""`) + `"`
+				quoted++
+			}
+			text.WriteString(comma + v)
+		}
+		text.WriteString(newline)
+	}
+	if err := os.WriteFile(name, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return quoted
 }
 
 // TestBackfillIntoTheBucket brings a file beside the rows of a stream, whose columns it must have, and audits what is there then.
