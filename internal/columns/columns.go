@@ -217,7 +217,7 @@ func (c *Column) move(to, row int) {
 			start = c.Ends[to-1]
 		}
 		c.Ends[to] = start + uint32(copy(c.Text[start:], c.TextAt(row)))
-	case Int64, Timestamp:
+	case Int64, Timestamp, Decimal:
 		c.Ints[to] = c.Ints[row]
 	case Double:
 		c.Doubles[to] = c.Doubles[row]

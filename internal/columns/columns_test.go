@@ -54,10 +54,14 @@ func TestTableKeepsColumnsInStep(t *testing.T) {
 func TestRetain(t *testing.T) {
 	const rows = 6
 	texts := []string{"", "one", "a longer text", "", "x", "the last"}
-	table := NewTable([]Field{{Name: "a", Type: String}, {Name: "b", Type: Int64}, {Name: "c", Type: Double}, {Name: "d", Type: Boolean}, {Name: "e", Type: Timestamp}})
+	table := NewTable([]Field{{Name: "a", Type: String}, {Name: "b", Type: Int64}, {Name: "c", Type: Double}, {Name: "d", Type: Boolean}, {Name: "e", Type: Timestamp},
+		{Name: "f", Type: Decimal, Precision: 9, Scale: 2}})
+	if len(table.Columns) != len(typeNames) {
+		t.Fatalf("the table has %d columns; want one of each of %v", len(table.Columns), typeNames)
+	}
 	show := func(row int) string {
 		c := table.Columns
-		return fmt.Sprintf("%s %d %g %t %d %t", c[0].TextAt(row), c[1].Ints[row], c[2].Doubles[row], c[3].Bools[row], c[4].Ints[row], c[0].Valid[row])
+		return fmt.Sprintf("%s %d %g %t %d %d %t", c[0].TextAt(row), c[1].Ints[row], c[2].Doubles[row], c[3].Bools[row], c[4].Ints[row], c[5].Ints[row], c[0].Valid[row])
 	}
 	for from := range rows {
 		for choice := range 1 << rows {
@@ -71,6 +75,7 @@ func TestRetain(t *testing.T) {
 				table.Columns[2].AppendDouble(float64(row) / 4)
 				table.Columns[3].AppendBool(row%2 == 0)
 				table.Columns[4].AppendInt(int64(row * 10))
+				table.Columns[5].AppendInt(int64(row * 100))
 				table.EndRow()
 				if row < from || choice&(1<<row) != 0 {
 					want = append(want, show(row))
