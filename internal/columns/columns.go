@@ -24,7 +24,8 @@ const (
 	Decimal               // a number of so many digits, of which so many are behind the point: see Field
 )
 
-// MaxPrecision is the most digits of a Decimal: those that every int64 of as many has.
+// MaxPrecision is the most digits of a Decimal: those that every int64 of as many has. Parquet has more only as bytes, and the
+// library that writes it takes their bounds for those of unsigned numbers: readers would skip what they look for.
 const MaxPrecision = 18
 
 var typeNames = [...]string{"string", "int64", "double", "boolean", "timestamp", "decimal"}
