@@ -2,8 +2,11 @@ package e2e
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +19,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/sluice-etl/sluice/cmd/sluice-local/s3gw"
 	"github.com/sluice-etl/sluice/internal/e2e/check"
@@ -165,9 +171,11 @@ func TestDirectPut(t *testing.T) {
 }
 
 // TestGenerateDirectPut puts the lab's access log at the endpoint with generate: the stream then holds the lines that a file has.
+// The service has the settings of the lab's module 1, so that lines and what is no line lie where its Firehose puts them.
 func TestGenerateDirectPut(t *testing.T) {
 	t.Parallel()
 	const id, secret = "GENERATE", "the-secret-of-generate"
+	const dated = "year=!{timestamp:yyyy}/month=!{timestamp:MM}/day=!{timestamp:dd}/"
 	y := newYard(t, 2)
 	dir, at := t.TempDir(), address(t)
 	template, log, keys := filepath.Join(dir, "access-log.kdg"), filepath.Join(dir, "access.log"), filepath.Join(dir, "keys")
@@ -176,13 +184,15 @@ func TestGenerateDirectPut(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	service := y.run(t, "one", "SLUICE_FORMAT=raw", "SLUICE_INTAKE_ADDR="+at, "SLUICE_INTAKE_STREAM=webaccess", "SLUICE_INTAKE_KEYS_FILE="+keys)
+	service := y.run(t, "one", "SLUICE_FORMAT=raw", "SLUICE_INTAKE_ADDR="+at, "SLUICE_INTAKE_STREAM=webaccess", "SLUICE_INTAKE_KEYS_FILE="+keys,
+		"SLUICE_OUTPUT=raw", "SLUICE_COMPRESSION=gzip", "SLUICE_PREFIX=data/webaccess/"+dated, "SLUICE_ERROR_PREFIX=error/webaccess/!{firehose:error-output-type}/"+dated)
 	service.ready(t)
 	environment := []string{"AWS_ENDPOINT_URL_FIREHOSE=http://" + at, "AWS_REGION=" + s3gw.Region, "AWS_ACCESS_KEY_ID=" + id, "AWS_SECRET_ACCESS_KEY=" + secret}
 	for _, to := range []string{log, "firehose:webaccess"} { // the same records
 		wait(t, start(t, "generate", "sluice", environment, "generate", "--template", template, "--count", "1200", "--seed", "7",
 			"--start", "2026-11-25T12:00:00Z", "--to", to), time.Minute)
 	}
+	putBySignature(t, at, aws.Credentials{AccessKeyID: id, SecretAccessKey: secret}, `{"DeliveryStreamName": "webaccess", "Records": [{"Data": ""}, {"Data": "Cg=="}]}`)
 	terminate(t, service.Process)
 	text, err := os.ReadFile(log)
 	if err != nil {
@@ -198,8 +208,48 @@ func TestGenerateDirectPut(t *testing.T) {
 	}
 	want := slices.Sorted(strings.Lines(string(text)))
 	slices.Sort(got)
-	if len(want) != 1200 || !slices.Equal(got, want) {
-		t.Errorf("the stream holds %d records, which are not the %d lines of the file", len(got), len(want))
+	if len(want) != 1200 || !slices.Equal(got, append([]string{"", "\n"}, want...)) {
+		t.Errorf("the stream holds %d records, which are not the %d lines of the file, and two without a line", len(got), len(want))
+	}
+	db, err := check.OpenDuckDB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	const day = "/year=20[0-9][0-9]/month=[0-9][0-9]/day=[0-9][0-9]/"
+	lines := query(t, db, fmt.Sprintf(`SELECT line || chr(10) FROM read_csv('%s/data/webaccess%s*.gz', columns = {'line': 'VARCHAR'},
+		delim = '\x01', quote = '', escape = '', header = false, auto_detect = false)`, y.Bucket, day))
+	slices.Sort(lines)
+	if !slices.Equal(lines, want) {
+		t.Errorf("the bucket holds %d lines, which are not the %d of the file", len(lines), len(want))
+	}
+	rejects := query(t, db, fmt.Sprintf(`SELECT errorCode || ' ' || rawData FROM read_json('%s/error/webaccess/processing-failed%s*.gz',
+		columns = {errorCode: 'VARCHAR', rawData: 'VARCHAR'}) ORDER BY ALL`, y.Bucket, day))
+	if !slices.Equal(rejects, []string{"empty ", "empty Cg=="}) {
+		t.Errorf("the rejects are %q; want the empty record, and that of a newline", rejects)
+	}
+}
+
+// putBySignature makes one call of PutRecordBatch, of which all records must be taken.
+func putBySignature(t *testing.T, at string, key aws.Credentials, input string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+at+"/", strings.NewReader(input))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	r.Header.Set("X-Amz-Target", "Firehose_20150804.PutRecordBatch")
+	sum := sha256.Sum256([]byte(input))
+	if err := v4.NewSigner().SignHTTP(t.Context(), key, r, hex.EncodeToString(sum[:]), "firehose", s3gw.Region, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if text, err := io.ReadAll(answer.Body); err != nil || answer.StatusCode != http.StatusOK || !bytes.Contains(text, []byte(`"FailedPutCount":0`)) {
+		t.Fatalf("%s %s, %v", answer.Status, text, err)
 	}
 }
 
