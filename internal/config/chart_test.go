@@ -44,7 +44,9 @@ func chartDefinitions() object {
 		if k.name == detectorsKey {
 			continue // the map of detectors says it
 		}
-		settings[yamlKey(k.name)] = settingSchema(k)
+		if !k.secret { // a config map is no place for one
+			settings[yamlKey(k.name)] = settingSchema(k)
+		}
 		names = append(names, yamlKey(k.name))
 	}
 	detector, required := object{}, []string{}
