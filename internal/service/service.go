@@ -56,6 +56,7 @@ func New(cfg *config.Config, log *slog.Logger) (*Service, error) {
 func (s *Service) Run(ctx context.Context) error {
 	// The batches keep to their share of this; the runtime collects garbage sooner as it comes near.
 	debug.SetMemoryLimit(s.cfg.MemoryLimit)
+	s.Metrics.MemoryLimit(s.cfg.MemoryLimit)
 
 	if s.cfg.HTTPAddr != "off" {
 		server, err := ops.NewServer(s.cfg.HTTPAddr, s.Metrics, s.health, s.log)
