@@ -43,8 +43,9 @@ type testFile struct {
 	}
 }
 
-// exported are the names of the series that a scrape of the service can have, and of their labels.
-type exported struct{ series, labels map[string]bool }
+// exported are the names of the series that a scrape of the service can have, and of their labels. Those of histograms are
+// with their suffixes; without one they are native, which a Prometheus has or has not.
+type exported struct{ series, labels, native map[string]bool }
 
 // description is the only form in which the library shows what a metric is called.
 var description = regexp.MustCompile(`^Desc\{fqName: "([^"]+)".* variableLabels: \{([^}]*)\}\}$`)
@@ -65,14 +66,16 @@ func exports(t *testing.T) exported {
 		m.Gatherer.(*prometheus.Registry).Describe(descs)
 		close(descs)
 	}()
-	// Prometheus adds job and instance to what it scrapes, and le is that of buckets.
-	e := exported{series: map[string]bool{}, labels: map[string]bool{"job": true, "instance": true, "le": true}}
+	// Beside them there are Prometheus' own, and le, which is that of buckets.
+	e := exported{series: map[string]bool{"up": true, "ALERTS": true},
+		labels: map[string]bool{"job": true, "instance": true, "le": true, "alertname": true, "alertstate": true}, native: map[string]bool{}}
 	for d := range descs {
 		parts := description.FindStringSubmatch(d.String())
 		if parts == nil {
 			t.Fatalf("the library describes metrics in another form: %s", d)
 		}
 		if name := parts[1]; histograms[name] {
+			e.native[name] = true
 			for _, suffix := range []string{"_bucket", "_sum", "_count"} {
 				e.series[name+suffix] = true
 			}
@@ -95,7 +98,8 @@ var (
 	keywords = []string{"and", "or", "unless", "bool", "offset", "group_left", "group_right"}
 )
 
-// unknown lists the names of an expression that are no series and no labels. The expression is one that promtool takes.
+// unknown lists the names of an expression that are no series and no labels. The expression is one that promtool takes. One that
+// asks for a native histogram has to ask for the classic one, too.
 func (e exported) unknown(expr string) (names []string) {
 	expr = quoted.ReplaceAllString(expr, "")
 	label := func(name string) {
@@ -115,7 +119,7 @@ func (e exported) unknown(expr string) (names []string) {
 		}
 	}
 	for _, w := range word.FindAllString(grouping.ReplaceAllString(expr, ""), -1) {
-		if !strings.HasSuffix(w, "(") && !slices.Contains(keywords, w) && !e.series[w] {
+		if !strings.HasSuffix(w, "(") && !slices.Contains(keywords, w) && !e.series[w] && !(e.native[w] && strings.Contains(expr, w+"_")) {
 			names = append(names, w)
 		}
 	}
@@ -210,7 +214,7 @@ func TestRulesAndRunbook(t *testing.T) {
 	}
 	for _, tt := range []struct{ name, old, new, want string }{
 		{"a metric that nobody exports", "(sluice_failing_seconds)", "(sluice_failing_second)", "SluiceShardHalted: [sluice_failing_second] is neither"},
-		{"a histogram without its suffix", "(sluice_failing_seconds)", "(sluice_file_size_bytes)", "SluiceShardHalted: [sluice_file_size_bytes] is neither"},
+		{"a native histogram, and not the classic one", "(sluice_failing_seconds)", "(sluice_file_size_bytes)", "SluiceShardHalted: [sluice_file_size_bytes] is neither"},
 		{"a recording rule that there is not", "job:sluice_records_received:rate5m == 0", "job:sluice_records_received:rate1m == 0", "SluiceNothingReceived: [job:sluice_records_received:rate1m] is neither"},
 		{"a label that nobody has", "max by (job, shard) (sluice_failing", "max by (job, shards) (sluice_failing", "SluiceShardHalted: [shards] is neither"},
 		{"a matcher of a label that nobody has", `total{class=~`, `total{kind=~`, "SluiceAWSRefuses: [kind] is neither"},
@@ -307,7 +311,6 @@ func TestQueriesOfTheRunbook(t *testing.T) {
 	for _, record := range regexp.MustCompile(`record: (\S+)`).FindAllStringSubmatch(rules, -1) {
 		e.series[record[1]] = true
 	}
-	e.series["up"] = true // Prometheus' own
 	queries := map[string]string{}
 	for _, span := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(runbook, -1) {
 		if strings.Contains(span[1], `job="JOB"`) {
@@ -322,6 +325,24 @@ func TestQueriesOfTheRunbook(t *testing.T) {
 		if !e.series[name] {
 			t.Errorf("the runbook names %s, which is not exported", name)
 		}
+	}
+}
+
+// The configuration that docs/operations.md shows is one that Prometheus takes.
+func TestConfigurationOfPrometheus(t *testing.T) {
+	_, config, found := strings.Cut(read(t, "../docs/operations.md"), "```yaml\n")
+	config, _, ends := strings.Cut(config, "```")
+	if !found || !ends || !strings.Contains(config, "rule_files: [sluice.rules.yaml]") {
+		t.Fatal("docs/operations.md shows no configuration with the rules")
+	}
+	dir := t.TempDir()
+	for name, text := range map[string]string{"prometheus.yml": config, "sluice.rules.yaml": read(t, "prometheus/sluice.rules.yaml")} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := promtool(t, "check", "config", filepath.Join(dir, "prometheus.yml")); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 
