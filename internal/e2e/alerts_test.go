@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -102,7 +103,7 @@ receivers: [{name: person, webhook_configs: [{url: "http://%s/"}]}]
 		others = append(others, launch(t, process.Spec{Name: name, Path: path, Args: args}))
 	}
 	run("prometheus", "--config.file="+filepath.Join(dir, "prometheus.yaml"), "--storage.tsdb.path="+filepath.Join(dir, "tsdb"),
-		"--web.listen-address="+prometheus, "--enable-feature=native-histograms")
+		"--web.listen-address="+prometheus, "--enable-feature=native-histograms,exemplar-storage")
 	run("prometheus-alertmanager", "--config.file="+filepath.Join(dir, "alertmanager.yaml"), "--storage.path="+filepath.Join(dir, "alertmanager"),
 		"--web.listen-address="+alertmanager, "--cluster.listen-address=")
 
@@ -140,6 +141,15 @@ receivers: [{name: person, webhook_configs: [{url: "http://%s/"}]}]
 		}
 	}
 
+	eventually(t, time.Minute, "the abnormal address among the exemplars", others, func() bool {
+		answer, err := http.Get("http://" + prometheus + "/api/v1/query_exemplars?query=sluice_anomalies_total&start=0&end=4e9")
+		if err != nil {
+			return false
+		}
+		defer answer.Body.Close()
+		body, err := io.ReadAll(answer.Body)
+		return err == nil && strings.Contains(string(body), `{"key":"sourceip `+abnormal+`"}`)
+	})
 	askAll(t, prometheus, "../../deploy/grafana/sluice.json")
 
 	bucket, away := filepath.Join(data, "s3", "sluice-local"), filepath.Join(data, "away")

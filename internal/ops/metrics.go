@@ -3,6 +3,7 @@ package ops
 import (
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +24,7 @@ type Metrics struct {
 	build  Build
 	health *Health
 	shards *shards
+	keys   bool // of abnormal rows are shown
 
 	// Beside being metrics, these are shown by Status.
 	received, receivedBytes, rows, rejects, flags atomic.Uint64
@@ -159,7 +161,8 @@ const maxScrapes = 8
 
 // Handler serves the metrics to Prometheus.
 func (m *Metrics) Handler(log *slog.Logger) http.Handler {
-	return promhttp.HandlerFor(m, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError), MaxRequestsInFlight: maxScrapes})
+	return promhttp.HandlerFor(m, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError), MaxRequestsInFlight: maxScrapes,
+		EnableOpenMetrics: true}) // which has exemplars
 }
 
 // Expect makes the series of label values that are known in advance start at zero. Without it, the first event of a
@@ -205,10 +208,22 @@ func (m *Metrics) Filtered(rows int) { m.filtered.Add(float64(rows)) }
 // ExpressionFaults counts how often expressions of the enrichment failed.
 func (m *Metrics) ExpressionFaults(n int) { m.expressionFaults.Add(float64(n)) }
 
-// Anomalies counts committed rows that a detector flagged.
-func (m *Metrics) Anomalies(detector string, n int) {
+// ShowKeys makes the keys of abnormal rows exemplars of what is counted. It is called before anything is.
+func (m *Metrics) ShowKeys() { m.keys = true }
+
+// maxExemplar is how many characters of a key are shown: OpenMetrics allows 128 for an exemplar's labels and their values.
+const maxExemplar = 100
+
+// Anomalies counts committed rows that a detector flagged, one of them with the key.
+func (m *Metrics) Anomalies(detector string, n int, key []byte) {
 	m.flags.Add(uint64(n))
-	m.anomalies.with(detector).Add(float64(n))
+	c := m.anomalies.with(detector)
+	if n == 0 || len(key) == 0 || !m.keys {
+		c.Add(float64(n))
+		return
+	}
+	text := []rune(strings.ToValidUTF8(string(key[:min(len(key), 4*maxExemplar)]), "?"))
+	c.(prometheus.ExemplarAdder).AddWithExemplar(float64(n), prometheus.Labels{"key": string(text[:min(len(text), maxExemplar)])})
 }
 
 // Buffered tells that the open batches grew by so many bytes, or shrank.

@@ -3,6 +3,8 @@ package ops
 import (
 	"fmt"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
@@ -63,7 +65,7 @@ func use(m *Metrics, shard string) {
 	m.ExpressionFaults(6)
 	m.Skewed(6)
 	m.Duplicates(3)
-	m.Anomalies("rate", 4)
+	m.Anomalies("rate", 4, []byte("sourceip 10.0.0.1"))
 	m.Unusable("rate", 6)
 	m.Buffered(512)
 	m.Buffered(-256)
@@ -249,8 +251,8 @@ func TestLabelsAreBounded(t *testing.T) {
 	}
 	m.Rejected("reason0", 1) // known ones still count
 	m.Rejected("", 1)
-	m.Anomalies("no UTF-8: \xff", 1)
-	m.Anomalies("", 1)
+	m.Anomalies("no UTF-8: \xff", 1, nil)
+	m.Anomalies("", 1, nil)
 	for name, want := range map[string]int{"sluice_records_rejected_total": maxSeries + 1, "sluice_aws_errors_total": maxSeries + 1, "sluice_anomalies_total": 2} {
 		if n, err := testutil.GatherAndCount(m, name); err != nil || n != want {
 			t.Errorf("%s: %d series, want %d; %v", name, n, want, err)
@@ -313,6 +315,43 @@ func TestNativeHistograms(t *testing.T) {
 		if len(h.PositiveSpan) == 0 || len(h.Bucket) == 0 || math.Pow(2, math.Pow(2, -float64(h.GetSchema()))) > nativeFactor {
 			t.Errorf("%s has %d native spans of schema %d, and %d buckets", name, len(h.PositiveSpan), h.GetSchema(), len(h.Bucket))
 		}
+	}
+}
+
+// A key is shown to whoever asks for OpenMetrics, as an exemplar, when it is to be; whatever it is, it fits.
+func TestKeysAreExemplars(t *testing.T) {
+	for _, tt := range []struct {
+		name, key, want string
+		hidden          bool
+	}{
+		{"a key", "sourceip 10.0.0.1", `{key="sourceip 10.0.0.1"}`, false},
+		{"hidden", "sourceip 10.0.0.1", "", true},
+		{"no key", "", "", false},
+		{"no UTF-8", "user \xff\xfe", `{key="user ?"}`, false},
+		{"quotes and lines", "user \"\n\\", `{key="user \"\n\\"}`, false},
+		{"too long", strings.Repeat("é", 5000), `{key="` + strings.Repeat("é", 100) + `"}`, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m, _, _ := newTestMetrics()
+			if !tt.hidden {
+				m.ShowKeys()
+			}
+			m.Anomalies("rate", 2, []byte(tt.key))
+			m.Anomalies("rate", 0, []byte("of an older batch"))
+			request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+			request.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
+			answer := httptest.NewRecorder()
+			m.Handler(quiet()).ServeHTTP(answer, request)
+			_, line, _ := strings.Cut(answer.Body.String(), `sluice_anomalies_total{detector="rate"} 2.0`)
+			line, _, _ = strings.Cut(line, "\n")
+			got := ""
+			if exemplar, found := strings.CutPrefix(line, " # "); found {
+				got = exemplar[:strings.LastIndexByte(exemplar, '}')+1]
+			}
+			if got != tt.want || answer.Code != http.StatusOK {
+				t.Errorf("%d, %q; want %q", answer.Code, got, tt.want)
+			}
+		})
 	}
 }
 

@@ -47,6 +47,9 @@ func New(cfg *config.Config, log *slog.Logger) (*Service, error) {
 	for _, d := range cfg.Detectors {
 		detectors = append(detectors, d.Name)
 	}
+	if cfg.StatusKeys {
+		metrics.ShowKeys()
+	}
 	metrics.Expect(pipeline.Reasons(), detectors, pipeline.Triggers())
 	return &Service{Metrics: metrics, Observer: metrics, cfg: cfg, log: log, build: build, plan: plan, health: health}, nil
 }

@@ -3,7 +3,7 @@
 //
 //	go run ./cmd/sluice-local --duration 0 --http 127.0.0.1:9464         # scraped by a Prometheus for some minutes
 //	cd internal/e2e && GOWORK=off go run ./cmd/dashboard --prometheus http://127.0.0.1:9090 --app JOB --last 15m --out /tmp/page.html
-//	chromium-headless-shell --screenshot=docs/images/dashboard.png --window-size=1400,2200 file:///tmp/page.html
+//	chromium-headless-shell --hide-scrollbars --screenshot=docs/images/dashboard.png --window-size=1400,2200 file:///tmp/page.html
 //
 // It draws lines and tables, and nothing else that Grafana can: it is for pictures, not for watching.
 package main
@@ -14,6 +14,7 @@ import (
 	"flag"
 	"fmt"
 	"html/template"
+	"maps"
 	"math"
 	"net/http"
 	"net/url"
@@ -54,11 +55,15 @@ type panel struct {
 	GridPos                  struct{ X, Y, W, H int }
 	FieldConfig              struct{ Defaults struct{ Unit string } }
 	Options                  struct{ Content string }
-	Targets                  []struct{ Expr, LegendFormat string }
+	Targets                  []struct {
+		Expr, LegendFormat string
+		Exemplar           bool
+	}
 
 	Lines   []line
 	Ticks   []tick
 	Times   []tick
+	Keys    []string // of exemplars, most first
 	Width   float64
 	Nothing bool
 }
@@ -116,11 +121,16 @@ func (o options) fill(p *panel, now time.Time) error {
 	p.Width = width
 	top := 0.0
 	for _, target := range p.Targets {
-		lines, err := o.ask(strings.NewReplacer("$app", o.app, "$__rate_interval", "1m").Replace(target.Expr), target.LegendFormat, begin, now)
+		lines, err := o.ask(o.replace(target.Expr), target.LegendFormat, begin, now)
 		if err != nil {
 			return err
 		}
 		p.Lines = append(p.Lines, lines...)
+		if target.Exemplar {
+			if p.Keys, err = o.exemplars(o.replace(target.Expr), begin, now); err != nil {
+				return err
+			}
+		}
 		for _, l := range lines {
 			for _, v := range l.values {
 				if !math.IsNaN(v.value) && !math.IsInf(v.value, 0) {
@@ -162,34 +172,70 @@ func (o options) fill(p *panel, now time.Time) error {
 	return nil
 }
 
+// replace gives a query the variables that Grafana does.
+func (o options) replace(expr string) string {
+	return strings.NewReplacer("$app", o.app, "$__rate_interval", "1m").Replace(expr)
+}
+
+// shownKeys is how many keys of exemplars are listed.
+const shownKeys = 3
+
+// exemplars lists the keys of a query's exemplars, those with the most first.
+func (o options) exemplars(query string, begin, end time.Time) (keys []string, err error) {
+	var series []struct {
+		Exemplars []struct{ Labels map[string]string }
+	}
+	err = o.get("query_exemplars", url.Values{"query": {query}, "start": {strconv.FormatInt(begin.Unix(), 10)}, "end": {strconv.FormatInt(end.Unix(), 10)}}, &series)
+	counts := map[string]int{}
+	for _, s := range series {
+		for _, e := range s.Exemplars {
+			counts[e.Labels["key"]]++
+		}
+	}
+	most := slices.SortedFunc(maps.Keys(counts), func(a, b string) int { return cmp.Or(counts[b]-counts[a], cmp.Compare(a, b)) })
+	for _, key := range most[:min(len(most), shownKeys)] {
+		keys = append(keys, fmt.Sprintf("%s (%d)", key, counts[key]))
+	}
+	return keys, err
+}
+
+// get asks Prometheus, and reads the data of its answer.
+func (o options) get(what string, values url.Values, data any) error {
+	answer, err := http.Get(o.prometheus + "/api/v1/" + what + "?" + values.Encode())
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	var body struct {
+		Status, Error string
+		Data          json.RawMessage
+	}
+	if err := json.NewDecoder(answer.Body).Decode(&body); err != nil {
+		return fmt.Errorf("%s: %w", values.Get("query"), err)
+	}
+	if body.Status != "success" {
+		return fmt.Errorf("%s: %s", values.Get("query"), body.Error)
+	}
+	return json.Unmarshal(body.Data, data)
+}
+
 var legendLabel = regexp.MustCompile(`\{\{\s*(\w+)\s*\}\}`)
 
 // ask gives the series of a query, called by the legend.
 func (o options) ask(query, legend string, begin, end time.Time) ([]line, error) {
 	values := url.Values{"query": {query}, "start": {strconv.FormatInt(begin.Unix(), 10)}, "end": {strconv.FormatInt(end.Unix(), 10)},
 		"step": {strconv.FormatFloat(o.last.Seconds()/steps, 'f', 3, 64)}}
-	answer, err := http.Get(o.prometheus + "/api/v1/query_range?" + values.Encode())
-	if err != nil {
-		return nil, err
-	}
-	defer answer.Body.Close()
-	var body struct {
-		Status, Error string
-		Data          struct {
-			Result []struct {
-				Metric map[string]string
-				Values [][2]any
-			}
+	var data struct {
+		Result []struct {
+			Metric map[string]string
+			Values [][2]any
 		}
 	}
-	if err := json.NewDecoder(answer.Body).Decode(&body); err != nil {
-		return nil, fmt.Errorf("%s: %w", query, err)
-	}
-	if body.Status != "success" {
-		return nil, fmt.Errorf("%s: %s", query, body.Error)
+	if err := o.get("query_range", values, &data); err != nil {
+		return nil, err
 	}
 	var lines []line
-	for _, r := range body.Data.Result {
+	for _, r := range data.Result {
 		l := line{Name: legendLabel.ReplaceAllStringFunc(legend, func(s string) string { return r.Metric[legendLabel.FindStringSubmatch(s)[1]] })}
 		before := 0.0
 		for _, pair := range r.Values {
@@ -229,9 +275,11 @@ func nice(least float64, unit string) float64 {
 
 // show writes a value with its unit, in three digits.
 func show(v float64, unit string) string {
-	digits := func(v float64) string { return strconv.FormatFloat(v, 'g', 3, 64) }
-	if v >= 1000 {
-		digits = func(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) }
+	digits := func(v float64) string {
+		if v >= 1000 {
+			return strconv.FormatFloat(v, 'f', 0, 64)
+		}
+		return strconv.FormatFloat(v, 'g', 3, 64)
 	}
 	switch unit {
 	case "bytes", "Bps":
@@ -286,7 +334,7 @@ pre { margin: 4px 0; white-space: pre-wrap }
 {{end}}{{range .Times}}<text x="{{.At}}" y="{{$s.foot}}">{{.Text}}</text>
 {{end}}{{range .Lines}}<path d="{{.Points}}" fill="none" stroke="{{.Color}}" stroke-width="1.5"/>
 {{end}}</svg>
-<footer>{{if .Nothing}}nothing{{end}}{{range .Lines}}<span><b style="color:{{.Color}}">&#9632;</b> {{.Name}} {{.Last}}</span>{{end}}</footer>
+<footer>{{if .Nothing}}nothing{{end}}{{range .Lines}}<span><b style="color:{{.Color}}">&#9632;</b> {{.Name}} {{.Last}}</span>{{end}}{{range $i, $key := .Keys}}{{if eq $i 0}}<span>exemplars:</span>{{end}}<span>{{$key}}</span>{{end}}</footer>
 {{end}}</section>
 {{end}}</main>
 </html>
