@@ -18,6 +18,7 @@ type Engine struct {
 	scratch   []byte
 	one       Verdict // of a detector: what is handed to an interface is not on the stack
 	about     subject
+	keys      []byte          // of the flags
 	fields    []columns.Field // nil until they are bound
 }
 
@@ -158,6 +159,7 @@ type RowVerdict struct {
 type Flag struct {
 	Detector int // its place among the settings
 	Score    float64
+	Key      []byte // of the row, with the names of its columns; empty where the detector has no key
 }
 
 // Verdict is what a detector says of a row.
@@ -181,6 +183,7 @@ type Verdict struct {
 func (e *Engine) Score(t *columns.Table, n int, at int64) *RowVerdict {
 	v := &e.verdict
 	v.Scored, v.Verdict, v.Flags, v.Reason, v.Names = false, Verdict{}, v.Flags[:0], v.Reason[:0], v.Names[:0]
+	e.keys = e.keys[:0]
 	e.row.table, e.row.row, e.row.at, e.row.scratch = t, n, at, &e.scratch
 	for i := range e.detectors {
 		d := &e.detectors[i]
@@ -202,9 +205,11 @@ func (e *Engine) Score(t *columns.Table, n int, at int64) *RowVerdict {
 		if len(v.Flags) > 0 {
 			v.Names, v.Reason = append(v.Names, ','), append(v.Reason, "; "...)
 		}
-		v.Flags = append(v.Flags, Flag{i, one.Score})
 		v.Names = append(v.Names, d.settings.Name...)
 		e.showKey(d)
+		before := len(e.keys)
+		e.keys = append(e.keys, e.about.text...)
+		v.Flags = append(v.Flags, Flag{i, one.Score, e.keys[before:]})
 		v.Reason = d.appendReason(v.Reason, &e.about, one)
 	}
 	return v

@@ -345,6 +345,8 @@ func (c *Consumer) look(ctx context.Context) error {
 			c.free[s.ID] = now
 		}
 	}
+	readable, _ := v.readable()
+	c.observe.Readable(readable)
 	var giveBack *Session
 	if !c.draining && !c.handingOver() {
 		giveBack = c.sessions[v.shouldRelease()]

@@ -10,6 +10,7 @@ import (
 // Observer is told what happens. Its methods are called by several goroutines at once and must not block.
 type Observer interface {
 	Leases(held int)                                     // the number of shards that this worker holds
+	Readable(shards int)                                 // how many shards of the stream are to be read now, by whomever
 	Lost(shard string)                                   // a shard was lost to another worker
 	GaveUp(commit string)                                // its uploads were aborted by others; its records are read again
 	Trimmed(shard, after, before string)                 // records between these were older than the retention, if there were any
@@ -24,6 +25,7 @@ type Observer interface {
 type nobody struct{}
 
 func (nobody) Leases(int)                             {}
+func (nobody) Readable(int)                           {}
 func (nobody) Lost(string)                            {}
 func (nobody) GaveUp(string)                          {}
 func (nobody) Trimmed(string, string, string)         {}

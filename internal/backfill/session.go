@@ -123,7 +123,7 @@ func (m *metrics) Filtered(n int) {
 	m.filtered += n
 }
 
-func (m *metrics) Anomalies(_ string, n int) {
+func (m *metrics) Anomalies(_ string, n int, _ []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.anomalies += n

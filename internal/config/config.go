@@ -63,9 +63,10 @@ type Config struct {
 	IntakeStream   string // by which producers call it
 	IntakeKeysFile string // empty: none
 
-	HTTPAddr string // host:port, or off
-	Log      string // json, text, or empty: text on a terminal and json elsewhere
-	LogLevel string // debug, info, warn or error
+	HTTPAddr   string // host:port, or off
+	StatusKeys bool   // keys of abnormal rows are shown there
+	Log        string // json, text, or empty: text on a terminal and json elsewhere
+	LogLevel   string // debug, info, warn or error
 
 	AllowInsecureEndpoints bool
 

@@ -242,6 +242,11 @@ func keys() []key[Config] {
 			set: into(func(c *Config) *string { return &c.HTTPAddr }, parseHTTPAddr),
 		},
 		{
+			name: "STATUS_KEYS", kind: kindBool, def: "true",
+			doc: "show keys of abnormal rows beside what is counted of them: as exemplars of `sluice_anomalies_total`",
+			set: into(func(c *Config) *bool { return &c.StatusKeys }, parseBool),
+		},
+		{
 			name: "LOG", note: "`text` on a terminal, `json` elsewhere",
 			doc: "the form of the log on standard error: `json` or `text`",
 			set: into(func(c *Config) *string { return &c.Log }, oneOf("json", "text")),

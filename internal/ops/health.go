@@ -67,6 +67,20 @@ func (h *Health) Forget(what string) {
 	maps.DeleteFunc(h.waiting, func(name string, _ Condition) bool { return name == what || strings.HasPrefix(name, what+":") })
 }
 
+// failing tells for how long each shard, or worker for all of the process, has been waiting; for the longest where several
+// operations of it fail.
+func (h *Health) failing() map[string]time.Duration {
+	now := h.now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	longest := map[string]time.Duration{}
+	for what, c := range h.waiting {
+		shard, _, _ := strings.Cut(what, ":")
+		longest[shard] = max(longest[shard], now.Sub(c.Since))
+	}
+	return longest
+}
+
 // Stopping tells that the process is on its way out: from now on it is not ready.
 func (h *Health) Stopping() {
 	h.mu.Lock()

@@ -3,6 +3,7 @@ package ops
 import (
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -23,10 +24,13 @@ type Metrics struct {
 	build  Build
 	health *Health
 	shards *shards
+	keys   bool // of abnormal rows are shown
 
 	// Beside being metrics, these are shown by Status.
 	received, receivedBytes, rows, rejects, flags atomic.Uint64
 	buffered, leases                              atomic.Int64
+
+	readable, memoryLimit atomic.Int64
 
 	intakeBytes    atomic.Uint64
 	intakeInFlight atomic.Int64
@@ -40,12 +44,19 @@ type Metrics struct {
 	commitDuration, fileSize                                                                          prometheus.Histogram
 }
 
+// Histograms have fixed buckets, and beside them native ones for a Prometheus that asks for them in its protobuf format: each
+// is at most a tenth wider than the one before, and there are so many of them at most, which bounds what a series costs.
+const (
+	nativeFactor  = 1.1
+	nativeBuckets = 100
+)
+
 // NewMetrics makes the metrics of one service. What the consumer tells of readiness goes on to health.
 func NewMetrics(build Build, health *Health) *Metrics { return newMetrics(build, health, time.Now) }
 
 func newMetrics(build Build, health *Health, now func() time.Time) *Metrics {
 	r := prometheus.NewRegistry()
-	m := &Metrics{Gatherer: r, build: build, health: health, shards: newShards(now), now: now}
+	m := &Metrics{Gatherer: r, build: build, health: health, shards: newShards(now, health.failing), now: now}
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), m.shards)
 
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -67,7 +78,8 @@ func newMetrics(build Build, health *Health, now func() time.Time) *Metrics {
 		return c
 	}
 	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
-		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
+		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets,
+			NativeHistogramBucketFactor: nativeFactor, NativeHistogramMaxBucketNumber: nativeBuckets, NativeHistogramMinResetDuration: time.Hour})
 		r.MustRegister(h)
 		return h
 	}
@@ -81,7 +93,11 @@ func newMetrics(build Build, health *Health, now func() time.Time) *Metrics {
 	level("sluice_buffered_bytes",
 		"Memory of the batches that are not committed yet, over the shards held. Worry when it stays near the memory limit: commits do not keep up.", &m.buffered)
 	level("sluice_leases_owned",
-		"Shards that this process holds. The sum over all processes is the number of shards that are read; worry when it is less than the stream has.", &m.leases)
+		"Shards that this process holds. The sum over all processes is the number of shards that are read; worry when it stays below sluice_shards_readable.", &m.leases)
+	level("sluice_shards_readable",
+		"Shards of the stream that are to be read now, as this process sees it: neither finished, nor children of one that is not. Worry when all processes together hold fewer: some shard is read by nobody.", &m.readable)
+	level("sluice_memory_limit_bytes",
+		"The memory limit that the process keeps to. Worry when process_resident_memory_bytes stays near it: reading pauses and batches end early.", &m.memoryLimit)
 	m.rescued = count("sluice_rows_rescued_total",
 		"Committed rows with something in the column rescued, which did not fit the schema. Worry when it is a large part of the rows: the schema is not that of the records.")
 	m.skewed = count("sluice_time_skewed_total",
@@ -145,7 +161,8 @@ const maxScrapes = 8
 
 // Handler serves the metrics to Prometheus.
 func (m *Metrics) Handler(log *slog.Logger) http.Handler {
-	return promhttp.HandlerFor(m, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError), MaxRequestsInFlight: maxScrapes})
+	return promhttp.HandlerFor(m, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError), MaxRequestsInFlight: maxScrapes,
+		EnableOpenMetrics: true}) // which has exemplars
 }
 
 // Expect makes the series of label values that are known in advance start at zero. Without it, the first event of a
@@ -191,10 +208,22 @@ func (m *Metrics) Filtered(rows int) { m.filtered.Add(float64(rows)) }
 // ExpressionFaults counts how often expressions of the enrichment failed.
 func (m *Metrics) ExpressionFaults(n int) { m.expressionFaults.Add(float64(n)) }
 
-// Anomalies counts committed rows that a detector flagged.
-func (m *Metrics) Anomalies(detector string, n int) {
+// ShowKeys makes the keys of abnormal rows exemplars of what is counted. It is called before anything is.
+func (m *Metrics) ShowKeys() { m.keys = true }
+
+// maxExemplar is how many characters of a key are shown: OpenMetrics allows 128 for an exemplar's labels and their values.
+const maxExemplar = 100
+
+// Anomalies counts committed rows that a detector flagged, one of them with the key.
+func (m *Metrics) Anomalies(detector string, n int, key []byte) {
 	m.flags.Add(uint64(n))
-	m.anomalies.with(detector).Add(float64(n))
+	c := m.anomalies.with(detector)
+	if n == 0 || len(key) == 0 || !m.keys {
+		c.Add(float64(n))
+		return
+	}
+	text := []rune(strings.ToValidUTF8(string(key[:min(len(key), 4*maxExemplar)]), "?"))
+	c.(prometheus.ExemplarAdder).AddWithExemplar(float64(n), prometheus.Labels{"key": string(text[:min(len(text), maxExemplar)])})
 }
 
 // Buffered tells that the open batches grew by so many bytes, or shrank.
@@ -256,6 +285,12 @@ func (m *Metrics) IntakeInFlight(delta int) { m.intakeInFlight.Add(int64(delta))
 
 // Leases implements consumer.Observer.
 func (m *Metrics) Leases(held int) { m.leases.Store(int64(held)) }
+
+// Readable implements consumer.Observer.
+func (m *Metrics) Readable(shards int) { m.readable.Store(int64(shards)) }
+
+// MemoryLimit tells the limit in bytes that the process keeps to.
+func (m *Metrics) MemoryLimit(bytes int64) { m.memoryLimit.Store(bytes) }
 
 // Lost implements consumer.Observer.
 func (m *Metrics) Lost(string) { m.lost.Inc() }

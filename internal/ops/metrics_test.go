@@ -2,7 +2,11 @@ package ops
 
 import (
 	"fmt"
+	"math"
+	"net/http"
+	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -10,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/sluice-etl/sluice/consumer"
 )
@@ -60,7 +65,7 @@ func use(m *Metrics, shard string) {
 	m.ExpressionFaults(6)
 	m.Skewed(6)
 	m.Duplicates(3)
-	m.Anomalies("rate", 4)
+	m.Anomalies("rate", 4, []byte("sourceip 10.0.0.1"))
 	m.Unusable("rate", 6)
 	m.Buffered(512)
 	m.Buffered(-256)
@@ -71,6 +76,8 @@ func use(m *Metrics, shard string) {
 	m.IntakeRecords(3, 1, 300)
 	m.IntakeInFlight(2)
 	m.Leases(1)
+	m.Readable(2)
+	m.MemoryLimit(1 << 30)
 	m.Lost(shard)
 	m.GaveUp("a commit")
 	m.Trimmed(shard, "1", "3")
@@ -104,6 +111,11 @@ func TestScrape(t *testing.T) {
 		{"sluice_files_published_total", "counter", `sluice_files_published_total 3`},
 		{"sluice_buffered_bytes", "gauge", `sluice_buffered_bytes 256`},
 		{"sluice_leases_owned", "gauge", `sluice_leases_owned 1`},
+		{"sluice_shards_readable", "gauge", `sluice_shards_readable 2`},
+		{"sluice_memory_limit_bytes", "gauge", `sluice_memory_limit_bytes 1.073741824e+09`},
+		{"sluice_failing_seconds", "gauge", `
+			sluice_failing_seconds{shard="shard-0"} 0
+			sluice_failing_seconds{shard="worker"} 0`},
 		{"sluice_lease_lost_total", "counter", `sluice_lease_lost_total 1`},
 		{"sluice_commits_given_up_total", "counter", `sluice_commits_given_up_total 1`},
 		{"sluice_records_trimmed_total", "counter", `sluice_records_trimmed_total 1`},
@@ -239,8 +251,8 @@ func TestLabelsAreBounded(t *testing.T) {
 	}
 	m.Rejected("reason0", 1) // known ones still count
 	m.Rejected("", 1)
-	m.Anomalies("no UTF-8: \xff", 1)
-	m.Anomalies("", 1)
+	m.Anomalies("no UTF-8: \xff", 1, nil)
+	m.Anomalies("", 1, nil)
 	for name, want := range map[string]int{"sluice_records_rejected_total": maxSeries + 1, "sluice_aws_errors_total": maxSeries + 1, "sluice_anomalies_total": 2} {
 		if n, err := testutil.GatherAndCount(m, name); err != nil || n != want {
 			t.Errorf("%s: %d series, want %d; %v", name, n, want, err)
@@ -251,6 +263,95 @@ func TestLabelsAreBounded(t *testing.T) {
 	}
 	if got := testutil.ToFloat64(m.rejected.with("other")); got != 101 {
 		t.Errorf("other reasons are counted %v times, want 101", got)
+	}
+}
+
+func TestFailingLastsUntilAllSucceed(t *testing.T) {
+	m, _, clock := newTestMetrics()
+	m.Lag("a", 0)
+	const nothing = `sluice_failing_seconds{shard="a"} 0
+		sluice_failing_seconds{shard="worker"} 0`
+	for _, step := range []struct {
+		name string
+		do   func()
+		want string
+	}{
+		{"nothing", func() {}, nothing},
+		{"an operation fails", func() { m.NotReady("a: upload", "denied") }, nothing},
+		{"another fails, too", func() { m.NotReady("a: read", "throttled") }, `sluice_failing_seconds{shard="a"} 10
+			sluice_failing_seconds{shard="worker"} 0`},
+		{"of the whole process", func() { m.NotReady("worker: heartbeat", "late") }, `sluice_failing_seconds{shard="a"} 20
+			sluice_failing_seconds{shard="worker"} 0`},
+		{"it fails again for another reason", func() { m.NotReady("a: upload", "not found") }, `sluice_failing_seconds{shard="a"} 30
+			sluice_failing_seconds{shard="worker"} 10`},
+		{"one succeeds", func() { m.Ready("a: upload"); m.Ready("worker: heartbeat") }, `sluice_failing_seconds{shard="a"} 30
+			sluice_failing_seconds{shard="worker"} 0`},
+		{"all succeed", func() { m.Ready("a: read") }, nothing},
+		{"it fails when it is lost", func() { m.NotReady("a: commit", "late"); m.Forget("a") }, `sluice_failing_seconds{shard="worker"} 0`},
+	} {
+		t.Run(step.name, func(t *testing.T) {
+			step.do()
+			samples(t, m, "# TYPE sluice_failing_seconds gauge\n"+step.want, "sluice_failing_seconds")
+		})
+		clock.at = clock.at.Add(10 * time.Second)
+	}
+}
+
+// Whoever asks for protobuf gets native histograms, beside the buckets that the text shows.
+func TestNativeHistograms(t *testing.T) {
+	m, _, _ := newTestMetrics()
+	use(m, "shard-0")
+	families, err := m.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"sluice_commit_duration_seconds", "sluice_file_size_bytes"} {
+		at := slices.IndexFunc(families, func(f *dto.MetricFamily) bool { return f.GetName() == name })
+		if at < 0 {
+			t.Errorf("%s is not gathered", name)
+			continue
+		}
+		h := families[at].Metric[0].Histogram
+		if len(h.PositiveSpan) == 0 || len(h.Bucket) == 0 || math.Pow(2, math.Pow(2, -float64(h.GetSchema()))) > nativeFactor {
+			t.Errorf("%s has %d native spans of schema %d, and %d buckets", name, len(h.PositiveSpan), h.GetSchema(), len(h.Bucket))
+		}
+	}
+}
+
+// A key is shown to whoever asks for OpenMetrics, as an exemplar, when it is to be; whatever it is, it fits.
+func TestKeysAreExemplars(t *testing.T) {
+	for _, tt := range []struct {
+		name, key, want string
+		hidden          bool
+	}{
+		{"a key", "sourceip 10.0.0.1", `{key="sourceip 10.0.0.1"}`, false},
+		{"hidden", "sourceip 10.0.0.1", "", true},
+		{"no key", "", "", false},
+		{"no UTF-8", "user \xff\xfe", `{key="user ?"}`, false},
+		{"quotes and lines", "user \"\n\\", `{key="user \"\n\\"}`, false},
+		{"too long", strings.Repeat("é", 5000), `{key="` + strings.Repeat("é", 100) + `"}`, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m, _, _ := newTestMetrics()
+			if !tt.hidden {
+				m.ShowKeys()
+			}
+			m.Anomalies("rate", 2, []byte(tt.key))
+			m.Anomalies("rate", 0, []byte("of an older batch"))
+			request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+			request.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
+			answer := httptest.NewRecorder()
+			m.Handler(quiet()).ServeHTTP(answer, request)
+			_, line, _ := strings.Cut(answer.Body.String(), `sluice_anomalies_total{detector="rate"} 2.0`)
+			line, _, _ = strings.Cut(line, "\n")
+			got := ""
+			if exemplar, found := strings.CutPrefix(line, " # "); found {
+				got = exemplar[:strings.LastIndexByte(exemplar, '}')+1]
+			}
+			if got != tt.want || answer.Code != http.StatusOK {
+				t.Errorf("%d, %q; want %q", answer.Code, got, tt.want)
+			}
+		})
 	}
 }
 

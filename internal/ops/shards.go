@@ -16,7 +16,8 @@ const staleAfter = 5 * time.Second
 // shards is what is known of the shards that are held: the collector of all series that end with a shard.
 type shards struct {
 	now                          func() time.Time
-	lag, lastCommit              *prometheus.Desc
+	waiting                      func() map[string]time.Duration // see Health.failing
+	lag, lastCommit, failing     *prometheus.Desc
 	detectorKeys, detectorEvicts *prometheus.Desc
 
 	mu     sync.Mutex
@@ -33,14 +34,17 @@ type shard struct {
 	evictions map[string]uint64 // of this shard's engine
 }
 
-func newShards(now func() time.Time) *shards {
+func newShards(now func() time.Time, waiting func() map[string]time.Duration) *shards {
 	return &shards{
-		now: now, held: map[string]*shard{}, totals: map[string]uint64{},
+		now: now, waiting: waiting, held: map[string]*shard{}, totals: map[string]uint64{},
 		lag: prometheus.NewDesc("sluice_lag_seconds",
 			"How far the last read was behind the end of the shard, plus the time since when the shard is no longer read. Worry when it keeps growing: it must never come near the stream's retention.",
 			[]string{"shard"}, nil),
 		lastCommit: prometheus.NewDesc("sluice_last_commit_timestamp_seconds",
 			"When a batch of the shard last became visible, in seconds since 1970. A shard that gets no records commits nothing; worry when it is old while records are received.",
+			[]string{"shard"}, nil),
+		failing: prometheus.NewDesc("sluice_failing_seconds",
+			"For how long something of the shard has failed and been tried again, 0 while nothing does; the shard worker stands for what is of no single shard. Worry when it lasts: /readyz and the log tell what fails, and why.",
 			[]string{"shard"}, nil),
 		detectorKeys: prometheus.NewDesc("sluice_detector_keys",
 			"Keys that the detector keeps statistics of, over the shards held. At the detector's MAX_KEYS times the shards, it forgets.",
@@ -109,7 +113,7 @@ func (sh *shard) lagging(now time.Time) time.Duration {
 
 // Describe implements prometheus.Collector.
 func (s *shards) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{s.lag, s.lastCommit, s.detectorKeys, s.detectorEvicts} {
+	for _, d := range []*prometheus.Desc{s.lag, s.lastCommit, s.failing, s.detectorKeys, s.detectorEvicts} {
 		descs <- d
 	}
 }
@@ -123,11 +127,13 @@ func (s *shards) Collect(out chan<- prometheus.Metric) {
 
 // metrics are collected under the mutex and sent without it, so that a slow scrape holds up nobody.
 func (s *shards) metrics() (out []prometheus.Metric) {
-	now := s.now()
+	now, failing := s.now(), s.waiting()
+	failing["worker"] += 0
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	keys := make(map[string]int, len(s.totals))
 	for id, sh := range s.held {
+		failing[id] += 0
 		id = strings.ToValidUTF8(id, "?")
 		if !sh.read.IsZero() {
 			out = append(out, prometheus.MustNewConstMetric(s.lag, prometheus.GaugeValue, sh.lagging(now).Seconds(), id))
@@ -138,6 +144,9 @@ func (s *shards) metrics() (out []prometheus.Metric) {
 		for name, n := range sh.keys {
 			keys[name] += n
 		}
+	}
+	for id, d := range failing {
+		out = append(out, prometheus.MustNewConstMetric(s.failing, prometheus.GaugeValue, d.Seconds(), strings.ToValidUTF8(id, "?")))
 	}
 	for name, evicted := range s.totals {
 		label := strings.ToValidUTF8(name, "?")

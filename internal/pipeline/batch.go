@@ -51,6 +51,7 @@ type batch struct {
 	rejected map[string]int
 	filtered int      // rows that were left out
 	flagged  []int    // by detector
+	abnormal [][]byte // by detector, the key of the last row that it flagged
 	unusable []uint64 // by detector, as told so far
 	dropped  int64    // bytes in rejects
 }
@@ -76,7 +77,7 @@ const (
 
 func newBatch(p *Pipeline, shard string, s stages) *batch {
 	b := &batch{
-		p: p, shard: shard, stages: s, shrinks: 1, rejected: map[string]int{}, flagged: make([]int, len(p.cfg.Detectors)),
+		p: p, shard: shard, stages: s, shrinks: 1, rejected: map[string]int{}, flagged: make([]int, len(p.cfg.Detectors)), abnormal: make([][]byte, len(p.cfg.Detectors)),
 		unusable:   make([]uint64, len(p.cfg.Detectors)),
 		times:      eventTimes{EventTime: p.cfg.EventTime},
 		partitions: sink.NewPartitioner(p.cfg.Prefix, p.cfg.Timezone, ""),
@@ -193,6 +194,7 @@ func (b *batch) row(r *consumer.Record, sub int, line []byte, when int64) {
 	} else {
 		for _, flag := range flags {
 			b.flagged[flag.Detector]++
+			b.abnormal[flag.Detector] = append(b.abnormal[flag.Detector][:0], flag.Key...)
 		}
 	}
 	b.partition = append(b.partition, partition)
@@ -337,7 +339,7 @@ func (b *batch) committed() {
 	m.Filtered(b.filtered)
 	m.ExpressionFaults(b.enricher.TakeFaults())
 	for i, d := range b.p.cfg.Detectors {
-		m.Anomalies(d.Name, b.flagged[i])
+		m.Anomalies(d.Name, b.flagged[i], b.abnormal[i])
 		m.Unusable(d.Name, int(b.engine.Unusable(i)-b.unusable[i]))
 		b.unusable[i] = b.engine.Unusable(i)
 		m.Detector(d.Name, b.shard, b.engine.Keys(i), b.engine.Evictions(i))

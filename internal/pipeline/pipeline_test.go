@@ -100,6 +100,7 @@ type counts struct {
 	filtered, faults                     int
 	snapshots                            int
 	rejected, anomalies, unusable        map[string]int
+	abnormal                             map[string]string
 	buffered                             int64
 }
 
@@ -116,9 +117,12 @@ func (c *counts) Rejected(reason string, n int) {
 	c.rejected[reason] += n
 	c.mu.Unlock()
 }
-func (c *counts) Anomalies(detector string, n int) {
+func (c *counts) Anomalies(detector string, n int, key []byte) {
 	c.mu.Lock()
 	c.anomalies[detector] += n
+	if n > 0 {
+		c.abnormal[detector] = string(key)
+	}
 	c.mu.Unlock()
 }
 func (c *counts) Unusable(detector string, n int) {
@@ -141,7 +145,7 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func newLab(t *testing.T, change ...func(*Config, *fakeShard)) *lab {
 	t.Helper()
-	l := &lab{t: t, done: make(chan error, 1), counts: &counts{rejected: map[string]int{}, anomalies: map[string]int{}, unusable: map[string]int{}},
+	l := &lab{t: t, done: make(chan error, 1), counts: &counts{rejected: map[string]int{}, anomalies: map[string]int{}, abnormal: map[string]string{}, unusable: map[string]int{}},
 		shard: &fakeShard{documents: &documents{text: map[string]string{}}, fetches: make(chan consumer.Fetch), stopping: make(chan struct{})}}
 	cfg := Config{
 		Timezone: time.UTC, Output: sink.OutputParquet, Compression: "none", CreatedBy: "test", FlushBytes: 64 << 20, FlushInterval: time.Minute, MemoryLimit: 1 << 30,
@@ -513,6 +517,9 @@ func TestDetectorsGoOn(t *testing.T) {
 	}
 	if flagged == 0 || second.counts.anomalies["source"] == 0 {
 		t.Errorf("%d rows are flagged, %v counted", flagged, second.counts.anomalies)
+	}
+	if key := second.counts.abnormal["source"]; key != "ip 10.9.9.9" {
+		t.Errorf("a row of the key %q is flagged", key)
 	}
 }
 

@@ -47,6 +47,9 @@ func New(cfg *config.Config, log *slog.Logger) (*Service, error) {
 	for _, d := range cfg.Detectors {
 		detectors = append(detectors, d.Name)
 	}
+	if cfg.StatusKeys {
+		metrics.ShowKeys()
+	}
 	metrics.Expect(pipeline.Reasons(), detectors, pipeline.Triggers())
 	return &Service{Metrics: metrics, Observer: metrics, cfg: cfg, log: log, build: build, plan: plan, health: health}, nil
 }
@@ -56,6 +59,7 @@ func New(cfg *config.Config, log *slog.Logger) (*Service, error) {
 func (s *Service) Run(ctx context.Context) error {
 	// The batches keep to their share of this; the runtime collects garbage sooner as it comes near.
 	debug.SetMemoryLimit(s.cfg.MemoryLimit)
+	s.Metrics.MemoryLimit(s.cfg.MemoryLimit)
 
 	if s.cfg.HTTPAddr != "off" {
 		server, err := ops.NewServer(s.cfg.HTTPAddr, s.Metrics, s.health, s.log)
