@@ -62,6 +62,7 @@ var commands = []struct {
 	{"schema", "show the columns, of a file of records or as the workers have agreed on them, also for Athena", schema},
 	{"shards", "show the shards: owner, position, lag", shards},
 	{"audit", "hold what was committed against what lies in the bucket", auditBucket},
+	{"health", "ask the running service whether it lives: status 0 if so", health},
 	{"version", "print the version", version},
 }
 
@@ -124,14 +125,7 @@ func exit(stderr io.Writer, name string, err error) int {
 
 // load reads the configuration with a command's own flags, and refuses arguments that the command does not take.
 func load(c command, own *flag.FlagSet, args int, options ...config.Option) (*config.Config, error) {
-	cfg, err := config.Load(c.args, c.environ, c.readFile, append(options, config.Flags(own))...)
-	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintf(c.stdout, "Usage: sluice %s [FLAGS]\n\n", own.Name())
-		own.SetOutput(c.stdout)
-		own.PrintDefaults()
-		fmt.Fprint(c.stdout, "\nSettings:\n\n", config.Usage())
-		return nil, err
-	}
+	cfg, err := settings(c, own, args, options...)
 	var faults config.Faults
 	if err != nil && !errors.As(err, &faults) {
 		return nil, err
@@ -139,10 +133,22 @@ func load(c command, own *flag.FlagSet, args int, options ...config.Option) (*co
 	if faults = append(faults, service.Check(cfg)...); len(faults) > 0 {
 		return cfg, faults
 	}
-	if len(cfg.Args) > args {
+	return cfg, nil
+}
+
+// settings is load without what the stages have to say, which read the files that settings name.
+func settings(c command, own *flag.FlagSet, args int, options ...config.Option) (*config.Config, error) {
+	cfg, err := config.Load(c.args, c.environ, c.readFile, append(options, config.Flags(own))...)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintf(c.stdout, "Usage: sluice %s [FLAGS]\n\n", own.Name())
+		own.SetOutput(c.stdout)
+		own.PrintDefaults()
+		fmt.Fprint(c.stdout, "\nSettings:\n\n", config.Usage())
+	}
+	if err == nil && len(cfg.Args) > args {
 		return nil, usageError(fmt.Sprintf("%q is not expected here; settings are given as --name VALUE", cfg.Args[args]))
 	}
-	return cfg, nil
+	return cfg, err
 }
 
 func flags(name string) *flag.FlagSet { return flag.NewFlagSet(name, flag.ContinueOnError) }

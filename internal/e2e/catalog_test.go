@@ -30,7 +30,7 @@ func TestCatalog(t *testing.T) {
 	}
 	down := &gluetest.Error{Status: http.StatusServiceUnavailable, Code: "InternalServiceException", Message: "down"}
 	glue.Intercept(func(string) *gluetest.Error { return down })
-	settings := []string{"AWS_ENDPOINT_URL_GLUE=" + glue.URL, "SLUICE_GLUE_DATABASE=lake", "SLUICE_GLUE_TABLE=rows",
+	settings := []string{"AWS_ENDPOINT_URL_GLUE=" + watched(t, glue.URL).URL, "SLUICE_GLUE_DATABASE=lake", "SLUICE_GLUE_TABLE=rows",
 		"SLUICE_PREFIX=data/dt=!{timestamp:yyyy-MM-dd}/second=!{timestamp:HH-mm-ss}/"}
 
 	first := y.run(t, "first", settings...)

@@ -14,6 +14,7 @@ require (
 	github.com/duckdb/duckdb-go/v2 v2.10506.0
 	github.com/rs/zerolog v1.28.0
 	github.com/sluice-etl/sluice v0.0.0
+	go.yaml.in/yaml/v3 v3.0.6
 )
 
 require (

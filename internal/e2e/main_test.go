@@ -37,7 +37,18 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return m.Run()
+	status := m.Run()
+	whole := true
+	for _, part := range []string{"test.run", "test.skip", "test.list"} {
+		whole = whole && flag.Lookup(part).Value.String() == ""
+	}
+	if whole && status == 0 {
+		if err := permissions(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return status
 }
 
 // seed gives the seed of a test's random choices, and prints it.

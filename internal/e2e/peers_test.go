@@ -45,7 +45,8 @@ func environment(w *world.World) []string {
 func service(t *testing.T, w *world.World, name string, settings ...string) *process.Process {
 	t.Helper()
 	own := []string{"SLUICE_WORKER_ID=" + name, "SLUICE_HTTP_ADDR=" + address(t), "SLUICE_FLUSH_INTERVAL=2s", "SLUICE_FAILOVER_TIME=3s"}
-	return start(t, name, "sluice", slices.Concat(environment(w), own, settings), "run")
+	endpoints := world.Environment(watched(t, w.KinesisURL).URL, watched(t, w.DynamoURL).URL, watched(t, w.S3URL).URL)
+	return start(t, name, "sluice", slices.Concat(environment(w), endpoints, own, settings), "run")
 }
 
 // newProducer makes a producer whose ledger is in memory.

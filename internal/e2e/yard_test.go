@@ -46,7 +46,7 @@ func newYard(t *testing.T, shards int) *yard {
 			t.Error(err)
 		}
 	})
-	y := &yard{World: w, kinesis: newFront(t, w.KinesisURL), dynamo: newFront(t, w.DynamoURL), s3: newFront(t, w.S3URL), visible: world.Visible{}}
+	y := &yard{World: w, kinesis: watched(t, w.KinesisURL), dynamo: watched(t, w.DynamoURL), s3: watched(t, w.S3URL), visible: world.Visible{}}
 	y.producer, y.ledger = newProducer(t, w)
 	return y
 }
@@ -185,6 +185,17 @@ type front struct {
 	mu     sync.Mutex
 	calls  int
 	answer answer
+	seen   func(*http.Request) // if set, is told of each request
+}
+
+// watched is a front before an AWS endpoint that services alone are given: what they call counts among actions.
+func watched(t *testing.T, target string) *front {
+	t.Helper()
+	f := newFront(t, target)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.seen = actions.add
+	return f
 }
 
 func newFront(t *testing.T, target string) *front {
@@ -209,8 +220,11 @@ func newFront(t *testing.T, target string) *front {
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	f.calls++
-	answer := f.answer
+	answer, seen := f.answer, f.seen
 	f.mu.Unlock()
+	if seen != nil {
+		seen(r)
+	}
 	body, err := io.ReadAll(r.Body) // all of it, so that nobody is answered who still asks
 	if err != nil {
 		panic(http.ErrAbortHandler)

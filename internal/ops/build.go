@@ -1,10 +1,17 @@
 package ops
 
-import "runtime/debug"
+import (
+	"cmp"
+	"runtime/debug"
+)
+
+// What the linker was told (-ldflags "-X"), by builds that have no repository at hand, such as the image's. It goes before
+// what the go command has found.
+var version, commit string
 
 // Build says which program this is.
 type Build struct {
-	Version string // the module's, "devel" where it was not built from a version
+	Version string // the linker's or the module's, "devel" where it was not built from a version
 	Commit  string // with "-dirty" when files had been changed, "unknown" outside of a repository
 	Go      string // the toolchain, such as go1.26.0
 }
@@ -15,7 +22,9 @@ func ReadBuild() Build {
 	if !ok {
 		info = &debug.BuildInfo{}
 	}
-	return readBuild(info)
+	b := readBuild(info)
+	b.Version, b.Commit = cmp.Or(version, b.Version), cmp.Or(commit, b.Commit)
+	return b
 }
 
 func readBuild(info *debug.BuildInfo) Build {
