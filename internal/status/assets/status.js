@@ -141,7 +141,7 @@ function showAbnormal(total) {
 	$("abnormal-note").textContent = !about.detectors.length ? "No detector is configured: see SLUICE_ANOMALY_DETECTORS." :
 		`${abnormal.length} rows are shown, of ${whole.format(total)} flags.` + (about.keys_shown ? "" : " Keys are not shown (SLUICE_STATUS_KEYS).");
 	rows($("abnormal"), [...abnormal].reverse().map((a) => [
-		element("span", clock(a.arrival), "number"), a.detectors, a.key ? foreign(a.key) : "–", number(a.score), number(a.expected),
+		element("span", clock(a.arrival), "number"), element("span", a.detectors, "name"), a.key ? foreign(a.key) : "–", number(a.score), number(a.expected),
 		a.lower === undefined ? "–" : `${number(a.lower)} to ${number(a.upper)}`, foreign(a.reason),
 	]));
 }

@@ -11,7 +11,7 @@ const order = async (what) => assert.equal((await fetch(control + what, { method
 const patience = { timeout: 30000 };
 
 async function open(browser, options) {
-	const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+	const context = await browser.newContext({ viewport: { width: 1280, height: 1400 }, ...options });
 	const page = await context.newPage();
 	page.faults = [];
 	page.on("request", (r) => new URL(r.url()).origin === address || page.faults.push("a request to " + r.url()));
@@ -121,7 +121,9 @@ async function phone(browser) {
 }
 
 async function picture(page, name) {
-	if (shots) await page.screenshot({ path: path.join(shots, `status-${name}.png`), fullPage: name !== "phone" });
+	if (!shots) return;
+	await page.evaluate(() => scrollTo(0, 0));
+	await page.screenshot({ path: path.join(shots, `status-${name}.png`) });
 }
 
 async function colours(browser) {
@@ -145,15 +147,16 @@ async function colours(browser) {
 (async () => {
 	const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
 	try {
+		// First, as a server that was down has forgotten what the pictures show.
+		await colours(browser);
+		await phone(browser);
+		console.log("ok colours, phone");
 		const page = await open(browser);
 		for (const [name, step] of Object.entries({ content, live, keyboard, connectionLost })) {
 			await step(page);
 			console.log("ok", name);
 		}
 		await inOrder(page);
-		await colours(browser);
-		await phone(browser);
-		console.log("ok colours, phone");
 		await many(page);
 		await hostile(page);
 		console.log("ok many, hostile");
