@@ -248,15 +248,24 @@ func (e *Engine) readKey(index []int) bool {
 
 // showKey writes the key for a person.
 func (e *Engine) showKey(d *detector) {
-	e.about.text = e.about.text[:0]
+	e.about.text = d.appendKey(e.about.text[:0], e.row.table, e.row.row)
 	e.about.columns = strings.Join(d.settings.Key, ", ")
+}
+
+// AppendKey adds a row's key as the reasons of a detector, given by its place among the settings, show it: each column
+// and its value. It adds nothing where the detector has no key.
+func (e *Engine) AppendKey(dst []byte, detector int, t *columns.Table, row int) []byte {
+	return e.detectors[detector].appendKey(dst, t, row)
+}
+
+func (d *detector) appendKey(dst []byte, t *columns.Table, row int) []byte {
 	for k, i := range d.columns {
 		if k > 0 {
-			e.about.text = append(e.about.text, ", "...)
+			dst = append(dst, ", "...)
 		}
-		e.about.text = append(append(e.about.text, e.row.table.Columns[i].Name...), ' ')
-		e.about.text = e.row.table.Columns[i].AppendValue(e.about.text, e.row.row)
+		dst = t.Columns[i].AppendValue(append(append(dst, t.Columns[i].Name...), ' '), row)
 	}
+	return dst
 }
 
 // plainNumber writes a number as it came, as far as six digits show it.

@@ -61,6 +61,9 @@ type Settings struct {
 	Expression string        // of rule: true when the record is in order
 }
 
+// Complete gives the settings with the defaults of their kind in the place of what is not set, or says what is wrong with them.
+func (s Settings) Complete() (Settings, error) { return s.withDefaults() }
+
 // withDefaults fills in what is not set, and checks what is.
 func (s Settings) withDefaults() (Settings, error) {
 	fail := func(format string, args ...any) (Settings, error) {

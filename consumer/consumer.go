@@ -331,6 +331,13 @@ func (c *Consumer) look(ctx context.Context) error {
 		}
 	}
 	c.rows, c.workers, c.looked, c.lookTook = rows, beats, now, now.Sub(begun)
+	owners := make(map[string]string, len(rows))
+	for id, l := range rows {
+		if !l.Finished {
+			owners[id] = l.Owner
+		}
+	}
+	c.observe.Owners(owners)
 	v := c.view()
 	switch {
 	case !v.changing():

@@ -11,6 +11,7 @@ import (
 type Observer interface {
 	Leases(held int)                                     // the number of shards that this worker holds
 	Readable(shards int)                                 // how many shards of the stream are to be read now, by whomever
+	Owners(of map[string]string)                         // who holds each shard that is not finished, as the table tells; empty: nobody. The map is the observer's
 	Lost(shard string)                                   // a shard was lost to another worker
 	GaveUp(commit string)                                // its uploads were aborted by others; its records are read again
 	Trimmed(shard, after, before string)                 // records between these were older than the retention, if there were any
@@ -26,6 +27,7 @@ type nobody struct{}
 
 func (nobody) Leases(int)                             {}
 func (nobody) Readable(int)                           {}
+func (nobody) Owners(map[string]string)               {}
 func (nobody) Lost(string)                            {}
 func (nobody) GaveUp(string)                          {}
 func (nobody) Trimmed(string, string, string)         {}

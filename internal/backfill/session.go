@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sluice-etl/sluice/consumer"
+	"github.com/sluice-etl/sluice/internal/pipeline"
 )
 
 // session is a file as the pipeline sees it: a pipeline.Shard. Its batches are uploaded, and wait for the commit of the file.
@@ -137,5 +138,6 @@ func (m *metrics) ExpressionFaults(int)                 {}
 func (m *metrics) Skewed(int)                           {}
 func (m *metrics) SnapshotLost()                        {}
 func (m *metrics) Buffered(int64)                       {}
+func (m *metrics) Abnormal([]pipeline.Abnormal)         {}
 func (m *metrics) Unusable(string, int)                 {}
 func (m *metrics) Detector(string, string, int, uint64) {}

@@ -238,12 +238,17 @@ func keys() []key[Config] {
 		},
 		{
 			name: "HTTP_ADDR", def: "127.0.0.1:9464",
-			doc: "the address of `/metrics`, `/healthz` and `/readyz`; `off` for none",
+			doc: "the address of `/metrics`, `/healthz`, `/readyz` and the [status page](status-page.md); `off` for none",
 			set: into(func(c *Config) *string { return &c.HTTPAddr }, parseHTTPAddr),
 		},
 		{
+			name: "STATUS", kind: kindBool, def: "true",
+			doc: "serve the status page at `/`",
+			set: into(func(c *Config) *bool { return &c.Status }, parseBool),
+		},
+		{
 			name: "STATUS_KEYS", kind: kindBool, def: "true",
-			doc: "show keys of abnormal rows beside what is counted of them: as exemplars of `sluice_anomalies_total`",
+			doc: "show keys of abnormal rows on the status page, in their reasons, too, and beside what is counted of them: as exemplars of `sluice_anomalies_total`",
 			set: into(func(c *Config) *bool { return &c.StatusKeys }, parseBool),
 		},
 		{

@@ -83,6 +83,52 @@ func scalarNode(text string, as kind) *yaml.Node {
 	return n
 }
 
+// Setting is one setting of the effective configuration.
+type Setting struct {
+	Name   string // in the environment
+	Value  string // as it was written, or ***, where it is a secret
+	Source string // where it came from: default, a line of a file, env, or a flag
+}
+
+// Settings are those of the effective configuration, in the order of the reference. What has no value is left out, but
+// for the settings of detectors, whose Source then tells the default. Secrets are hidden.
+func (c *Config) Settings() []Setting { return c.list(keys(), detectorKeys()) }
+
+func (c *Config) list(table []key[Config], detectorTable []key[Detector]) (out []Setting) {
+	add := func(name string, secret bool, note string) {
+		s := c.settings[name]
+		if s.source == "" {
+			s.source = sourceDefault
+			if note != "" {
+				s.source += ": " + note
+			}
+		}
+		if secret && s.text != "" {
+			s.text = hidden
+		}
+		if s.text != "" || note != "" {
+			out = append(out, Setting{envPrefix + name, s.text, s.source})
+		}
+	}
+	for _, k := range table {
+		add(k.name, k.secret, "")
+		if k.name != detectorsKey {
+			continue
+		}
+		for _, d := range c.Detectors {
+			for _, dk := range detectorTable {
+				add(detectorSetting(d.Name, dk.name), dk.secret, dk.note)
+			}
+		}
+	}
+	return out
+}
+
+// DetectorSetting is the name in the environment of a detector's setting, such as THRESHOLD.
+func DetectorSetting(detector, name string) string {
+	return envPrefix + detectorSetting(detector, name)
+}
+
 // Env is the effective configuration as lines of the environment (SLUICE_NAME=value, without quotes, as docker's
 // --env-file and systemd's EnvironmentFile read them). Settings without a value are left out, and so is a worker's id
 // that was not set. Secrets are hidden.

@@ -21,14 +21,16 @@ var _ consumer.Observer = (*Metrics)(nil)
 type Metrics struct {
 	prometheus.Gatherer // of all that is counted
 
-	build  Build
-	health *Health
-	shards *shards
-	keys   bool // of abnormal rows are shown
+	build    Build
+	health   *Health
+	shards   *shards
+	abnormal abnormal
+	owners   atomic.Pointer[map[string]string]
+	keys     bool // of abnormal rows are shown
 
 	// Beside being metrics, these are shown by Status.
-	received, receivedBytes, rows, rejects, flags atomic.Uint64
-	buffered, leases                              atomic.Int64
+	received, receivedBytes, rows, rejects, flags, published atomic.Uint64
+	buffered, leases                                         atomic.Int64
 
 	readable, memoryLimit atomic.Int64
 
@@ -56,7 +58,7 @@ func NewMetrics(build Build, health *Health) *Metrics { return newMetrics(build,
 
 func newMetrics(build Build, health *Health, now func() time.Time) *Metrics {
 	r := prometheus.NewRegistry()
-	m := &Metrics{Gatherer: r, build: build, health: health, shards: newShards(now, health.failing), now: now}
+	m := &Metrics{Gatherer: r, build: build, health: health, shards: newShards(now, health.failing), now: now, abnormal: abnormal{totals: map[string]uint64{}}}
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), m.shards)
 
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -175,6 +177,7 @@ func (m *Metrics) Expect(reasons, detectors, triggers []string) {
 		m.anomalies.with(d)
 		m.unusable.with(d)
 		m.shards.expect(d)
+		m.abnormal.count(d, 0)
 	}
 	for _, t := range triggers {
 		m.commits.with(t)
@@ -208,7 +211,8 @@ func (m *Metrics) Filtered(rows int) { m.filtered.Add(float64(rows)) }
 // ExpressionFaults counts how often expressions of the enrichment failed.
 func (m *Metrics) ExpressionFaults(n int) { m.expressionFaults.Add(float64(n)) }
 
-// ShowKeys makes the keys of abnormal rows exemplars of what is counted. It is called before anything is.
+// ShowKeys keeps the keys of abnormal rows in what is remembered of them, and makes them exemplars of what is counted. It is
+// called before anything is.
 func (m *Metrics) ShowKeys() { m.keys = true }
 
 // maxExemplar is how many characters of a key are shown: OpenMetrics allows 128 for an exemplar's labels and their values.
@@ -217,6 +221,7 @@ const maxExemplar = 100
 // Anomalies counts committed rows that a detector flagged, one of them with the key.
 func (m *Metrics) Anomalies(detector string, n int, key []byte) {
 	m.flags.Add(uint64(n))
+	m.abnormal.count(detector, n)
 	c := m.anomalies.with(detector)
 	if n == 0 || len(key) == 0 || !m.keys {
 		c.Add(float64(n))
@@ -292,6 +297,9 @@ func (m *Metrics) Readable(shards int) { m.readable.Store(int64(shards)) }
 // MemoryLimit tells the limit in bytes that the process keeps to.
 func (m *Metrics) MemoryLimit(bytes int64) { m.memoryLimit.Store(bytes) }
 
+// Owners implements consumer.Observer.
+func (m *Metrics) Owners(of map[string]string) { m.owners.Store(&of) }
+
 // Lost implements consumer.Observer.
 func (m *Metrics) Lost(string) { m.lost.Inc() }
 
@@ -314,6 +322,7 @@ func (m *Metrics) Committed(shard string, b consumer.Batch, took time.Duration) 
 	}
 	m.files.Add(float64(len(b.Files)))
 	m.commits.with(b.Trigger).Inc()
+	m.published.Add(1)
 	m.commitDuration.Observe(took.Seconds())
 	m.shards.hasCommitted(shard)
 }
@@ -335,8 +344,12 @@ type Status struct {
 	Received, ReceivedBytes uint64 // Kinesis records
 	Rows, Rejected          uint64 // committed
 	Anomalies               uint64 // flags of all detectors; several may flag the same row
-	Buffered                int64  // bytes
-	Shards                  []ShardStatus
+	Commits                 uint64
+	Buffered                int64             // bytes
+	Flags                   map[string]uint64 // by detector
+	Keys                    map[string]int    // likewise: those that it keeps statistics of
+	Shards                  []ShardStatus     // those that are held
+	Owners                  map[string]string // of the shards that are not finished, as the lease table told when it was last looked at; nil: not yet. It is not to be changed
 }
 
 // ShardStatus is that of one shard that is held.
@@ -357,7 +370,12 @@ func (s Status) Lag() (worst time.Duration) {
 
 // Status is how things stand now.
 func (m *Metrics) Status() Status {
+	var owners map[string]string
+	if of := m.owners.Load(); of != nil {
+		owners = *of
+	}
 	return Status{
+		Commits: m.published.Load(), Flags: m.abnormal.flags(), Keys: m.shards.keys(), Owners: owners,
 		Received: m.received.Load(), ReceivedBytes: m.receivedBytes.Load(), Rows: m.rows.Load(), Rejected: m.rejects.Load(),
 		Anomalies: m.flags.Load(), Buffered: m.buffered.Load(), Shards: m.shards.status(),
 	}

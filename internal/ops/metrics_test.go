@@ -17,6 +17,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/sluice-etl/sluice/consumer"
+	"github.com/sluice-etl/sluice/internal/pipeline"
 )
 
 // clock is a time that tests move.
@@ -78,6 +79,8 @@ func use(m *Metrics, shard string) {
 	m.Leases(1)
 	m.Readable(2)
 	m.MemoryLimit(1 << 30)
+	m.Owners(map[string]string{shard: "me"})
+	m.Abnormal([]pipeline.Abnormal{{Shard: shard, Detectors: "rate", Reason: []byte("too often")}})
 	m.Lost(shard)
 	m.GaveUp("a commit")
 	m.Trimmed(shard, "1", "3")

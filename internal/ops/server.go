@@ -1,36 +1,41 @@
 package ops
 
 import (
-	"bytes"
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
-	"html/template"
 	"log/slog"
 	"net"
 	"net/http"
 	"time"
 )
 
-//go:embed status.html
-var statusPage string
-
-// Server serves metrics, health and the status page.
+// Server serves metrics, health, and a page beside them.
 type Server struct {
 	listener net.Listener
 	server   *http.Server
 	done     chan struct{} // closed when nothing is accepted any more
+	page     Page
 }
 
-// NewServer listens at the address, which is host:port, and serves from now on.
-func NewServer(addr string, m *Metrics, h *Health, log *slog.Logger) (*Server, error) {
+// Page serves what is at no path of this package's. Close ends the answers that would not end by themselves, at once.
+type Page interface {
+	http.Handler
+	Close()
+}
+
+// NewServer listens at the address, which is host:port, and serves from now on. The page, which may be nil, is closed
+// with the server, also where that cannot listen.
+func NewServer(addr string, m *Metrics, h *Health, page Page, log *slog.Logger) (*Server, error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
+		if page != nil {
+			page.Close()
+		}
 		return nil, fmt.Errorf("serve metrics and health: %w; set SLUICE_HTTP_ADDR to a host:port of this machine that is free, or to off", err)
 	}
-	s := &Server{listener: listener, done: make(chan struct{}), server: &http.Server{
-		Handler: newHandler(m, h, log, time.Now),
+	s := &Server{listener: listener, done: make(chan struct{}), page: page, server: &http.Server{
+		Handler: newHandler(m, h, page, log),
 		// All answers are small; a peer that is slower than this is none of ours.
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
@@ -55,6 +60,9 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
+	if s.page != nil {
+		s.page.Close()
+	}
 	err := s.server.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(err, s.server.Close())
@@ -63,37 +71,17 @@ func (s *Server) Close() error {
 	return err
 }
 
-func newHandler(m *Metrics, h *Health, log *slog.Logger, now func() time.Time) http.Handler {
+func newHandler(m *Metrics, h *Health, page Page, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", m.Handler(log))
 	mux.HandleFunc("GET /healthz", h.serveLive)
 	mux.HandleFunc("GET /readyz", h.serveReady)
-	mux.Handle("GET /{$}", newStatus(m, h, now))
+	if page != nil {
+		mux.Handle("GET /", page)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		mux.ServeHTTP(w, r)
-	})
-}
-
-func newStatus(m *Metrics, h *Health, now func() time.Time) http.Handler {
-	since := now()
-	ago := func(t time.Time) time.Duration { return now().Sub(t).Round(time.Second) }
-	page := template.Must(template.New("status").Funcs(template.FuncMap{
-		"ago":   ago,
-		"short": func(d time.Duration) time.Duration { return d.Round(100 * time.Millisecond) },
-	}).Parse(statusPage))
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		var body bytes.Buffer
-		err := page.Execute(&body, map[string]any{
-			"Build": m.build, "Up": ago(since), "Waiting": h.Waiting(), "Status": m.Status(),
-		})
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-		_, _ = w.Write(body.Bytes()) // the peer may be gone
 	})
 }

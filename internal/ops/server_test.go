@@ -12,15 +12,13 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/sluice-etl/sluice/consumer"
 )
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func serve(t *testing.T, m *Metrics, h *Health) (url string) {
 	t.Helper()
-	s, err := NewServer("127.0.0.1:0", m, h, quiet())
+	s, err := NewServer("127.0.0.1:0", m, h, nil, quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,49 +114,12 @@ func TestLivenessEndsWhenToldDead(t *testing.T) {
 	}
 }
 
-func TestStatusPage(t *testing.T) {
-	m, h, clock := newTestMetrics()
-	mux := newHandler(m, h, quiet(), clock.now)
-	clock.at = clock.at.Add(90 * time.Second)
-	m.NotReady("shard-0", `upload: <script>alert("denied")</script>`)
-	m.Received(1234, 5)
-	m.Lag("shard-0", 2345*time.Millisecond)
-	m.Committed("shard-0", consumer.Batch{Trigger: "bytes", Files: []consumer.File{{Rows: 1200}}}, time.Second)
-	m.Detector("rate", "shard-1", 1, 0)
-	clock.at = clock.at.Add(4 * time.Second)
-
-	status, header, page := get(mux, "/")
-	for _, want := range []string{
-		"<h1>sluice v1.2.3</h1>", "0a1b", "go1.26.0", "up for 1m34s", `href="/metrics"`, `href="/healthz"`, `href="/readyz"`,
-		"<h2>Not ready</h2>", "shard-0: upload: &lt;script&gt;alert(&#34;denied&#34;)&lt;/script&gt; (for 4s)",
-		`<td class="n">1234`, `<td class="n">1200`, "Shards held: 2",
-		`<tr><td>shard-0<td class="n">2.3s<td class="n">4s ago`, `<tr><td>shard-1<td class="n">not read yet<td class="n">none yet`,
-	} {
-		if !strings.Contains(page, want) {
-			t.Errorf("the page is without %s", want)
-		}
-	}
-	if t.Failed() {
-		t.Log(page)
-	}
-	if status != 200 || header.Get("Content-Type") != "text/html; charset=utf-8" || !strings.Contains(header.Get("Content-Security-Policy"), "default-src 'none'") {
-		t.Errorf("status %d, header %v", status, header)
-	}
-
-	m.Ready("worker")
-	m.Forget("shard-0")
-	m.Forget("shard-1")
-	if _, _, page := get(mux, "/"); !strings.Contains(page, "<h2>Ready</h2>") || !strings.Contains(page, "Shards held: 0") || strings.Contains(page, "shard-") {
-		t.Errorf("when all is in order the page is\n%s", page)
-	}
-}
-
 func TestRoutes(t *testing.T) {
 	m, h, _ := newTestMetrics()
 	url := serve(t, m, h)
 	for request, want := range map[string]int{
-		"GET /": 200, "GET /metrics": 200, "GET /healthz": 200, "GET /readyz": 503, "HEAD /healthz": 200, "HEAD /": 200,
-		"GET /other": 404, "GET /metrics/": 404, "POST /metrics": 405, "DELETE /": 405,
+		"GET /": 404, "GET /metrics": 200, "GET /healthz": 200, "GET /readyz": 503, "HEAD /healthz": 200, "HEAD /": 404,
+		"GET /other": 404, "GET /metrics/": 404, "POST /metrics": 405, "DELETE /": 404,
 	} {
 		method, path, _ := strings.Cut(request, " ")
 		if status, _, _ := do(t, method, url+path); status != want {
@@ -178,7 +139,7 @@ func TestAddressInUse(t *testing.T) {
 	defer taken.Close()
 	m, h, _ := newTestMetrics()
 	for _, addr := range []string{taken.Addr().String(), "127.0.0.1"} {
-		_, err = NewServer(addr, m, h, quiet())
+		_, err = NewServer(addr, m, h, nil, quiet())
 		if err == nil {
 			t.Fatalf("%s: it listens", addr)
 		}
@@ -192,7 +153,7 @@ func TestAddressInUse(t *testing.T) {
 
 func TestCloseFreesTheAddress(t *testing.T) {
 	m, h, _ := newTestMetrics()
-	s, err := NewServer("127.0.0.1:0", m, h, quiet())
+	s, err := NewServer("127.0.0.1:0", m, h, nil, quiet())
 	if err != nil {
 		t.Fatal(err)
 	}

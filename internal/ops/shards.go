@@ -157,6 +157,19 @@ func (s *shards) metrics() (out []prometheus.Metric) {
 	return out
 }
 
+// keys sums up, by detector, the keys that are known.
+func (s *shards) keys() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	keys := make(map[string]int, len(s.totals))
+	for _, sh := range s.held {
+		for name, n := range sh.keys {
+			keys[name] += n
+		}
+	}
+	return keys
+}
+
 // status lists the shards by their ids.
 func (s *shards) status() []ShardStatus {
 	now := s.now()

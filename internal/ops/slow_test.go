@@ -24,7 +24,7 @@ func (h hanging) Collect(c chan<- prometheus.Metric) {
 	c <- prometheus.MustNewConstMetric(h.desc, prometheus.GaugeValue, 1)
 }
 
-// Scrapes that hang hold up neither what is counted, nor health, nor the status page; and there are never more than a few.
+// Scrapes that hang hold up neither what is counted nor health; and there are never more than a few.
 func TestScrapesThatHangHoldUpNobody(t *testing.T) {
 	m, h, _ := newTestMetrics()
 	url := serve(t, m, h)
@@ -49,7 +49,7 @@ func TestScrapesThatHangHoldUpNobody(t *testing.T) {
 	}
 	use(m, "shard-0") // what the data path does
 	m.Ready("worker")
-	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/": 200, "/metrics": 503} {
+	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/metrics": 503} {
 		if status, _, body := do(t, "GET", url+path); status != want {
 			t.Errorf("%s: %d %s; want %d", path, status, body, want)
 		}
@@ -70,7 +70,7 @@ func TestScrapesThatHangHoldUpNobody(t *testing.T) {
 func TestPeersThatDoNotReadHoldUpNobody(t *testing.T) {
 	m, h, _ := newTestMetrics()
 	url := serve(t, m, h)
-	ask := strings.Repeat("GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", 10)
+	ask := strings.Repeat("GET /readyz HTTP/1.1\r\nHost: x\r\n\r\nGET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", 10)
 	for i := range 200 {
 		peer, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 		if err != nil {
@@ -88,7 +88,7 @@ func TestPeersThatDoNotReadHoldUpNobody(t *testing.T) {
 		}
 	}
 	m.Ready("worker")
-	for _, path := range []string{"/healthz", "/readyz", "/"} {
+	for _, path := range []string{"/healthz", "/readyz"} {
 		if status, _, body := do(t, "GET", url+path); status != 200 {
 			t.Errorf("%s: %d %s", path, status, body)
 		}

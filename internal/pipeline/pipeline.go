@@ -47,6 +47,7 @@ type Metrics interface {
 	Filtered(rows int)                                       // rows that a step left out
 	ExpressionFaults(n int)                                  // times that an expression of a step could not be computed
 	Anomalies(detector string, n int, key []byte)            // rows that a detector flagged, and the key of one of them
+	Abnormal(rows []Abnormal)                                // the last rows that were flagged; they are valid during the call
 	Unusable(detector string, n int)                         // rows that a detector could not judge, for want of a number
 	SnapshotLost()                                           // a detectors' snapshot that should be there could not be used
 	Buffered(delta int64)                                    // bytes that the open batches hold

@@ -102,6 +102,7 @@ type counts struct {
 	rejected, anomalies, unusable        map[string]int
 	abnormal                             map[string]string
 	buffered                             int64
+	abnormal                             []Abnormal
 }
 
 func (c *counts) Received(records, _ int) { c.mu.Lock(); c.records += records; c.mu.Unlock() }
@@ -124,6 +125,14 @@ func (c *counts) Anomalies(detector string, n int, key []byte) {
 		c.abnormal[detector] = string(key)
 	}
 	c.mu.Unlock()
+}
+func (c *counts) Abnormal(rows []Abnormal) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, a := range rows {
+		a.Reason = slices.Clone(a.Reason)
+		c.abnormal = append(c.abnormal, a)
+	}
 }
 func (c *counts) Unusable(detector string, n int) {
 	c.mu.Lock()

@@ -62,7 +62,7 @@ func (s *Service) Run(ctx context.Context) error {
 	s.Metrics.MemoryLimit(s.cfg.MemoryLimit)
 
 	if s.cfg.HTTPAddr != "off" {
-		server, err := ops.NewServer(s.cfg.HTTPAddr, s.Metrics, s.health, s.log)
+		server, err := ops.NewServer(s.cfg.HTTPAddr, s.Metrics, s.health, s.page(), s.log)
 		if err != nil {
 			return err
 		}
