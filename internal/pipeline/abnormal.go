@@ -25,8 +25,8 @@ type Abnormal struct {
 // maxAbnormal is how many rows of one batch an operator is told of: the last ones. How many there were is counted.
 const maxAbnormal = 20
 
-// abnormal finds the last flagged rows of the batch that are in its files, in their order.
-func (b *batch) abnormal() (rows []Abnormal) {
+// lastFlagged finds the last flagged rows of the batch that are in its files, in their order.
+func (b *batch) lastFlagged() (rows []Abnormal) {
 	if !slices.ContainsFunc(b.flagged, func(n int) bool { return n > 0 }) {
 		return nil
 	}

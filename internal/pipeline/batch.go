@@ -338,7 +338,7 @@ func (b *batch) committed() {
 	m.Duplicates(b.out.Duplicates)
 	m.Filtered(b.filtered)
 	m.ExpressionFaults(b.enricher.TakeFaults())
-	m.Abnormal(b.abnormal())
+	m.Abnormal(b.lastFlagged())
 	for i, d := range b.p.cfg.Detectors {
 		m.Anomalies(d.Name, b.flagged[i], b.abnormal[i])
 		m.Unusable(d.Name, int(b.engine.Unusable(i)-b.unusable[i]))

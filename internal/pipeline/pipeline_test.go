@@ -102,7 +102,7 @@ type counts struct {
 	rejected, anomalies, unusable        map[string]int
 	abnormal                             map[string]string
 	buffered                             int64
-	abnormal                             []Abnormal
+	told                                 []Abnormal
 }
 
 func (c *counts) Received(records, _ int) { c.mu.Lock(); c.records += records; c.mu.Unlock() }
@@ -131,7 +131,7 @@ func (c *counts) Abnormal(rows []Abnormal) {
 	defer c.mu.Unlock()
 	for _, a := range rows {
 		a.Reason = slices.Clone(a.Reason)
-		c.abnormal = append(c.abnormal, a)
+		c.told = append(c.told, a)
 	}
 }
 func (c *counts) Unusable(detector string, n int) {
