@@ -2,6 +2,7 @@ package anomaly
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +33,8 @@ type detector struct {
 type kind interface {
 	// bind finds the columns that it looks at beside the key's.
 	bind(find finder) error
+	// tune replaces the threshold and the minimal count, and nothing of what was learned.
+	tune(threshold float64, minCount int64)
 	// observe takes in a row, and judges it. It is not ok where there is nothing to judge.
 	observe(row *row) (v Verdict, ok bool)
 	// appendReason says why a row is abnormal.
@@ -100,6 +103,32 @@ func (s *Settings) detector() (kind, error) {
 		return newRule(*s)
 	}
 	return newRate(*s), nil
+}
+
+// Tune takes over the thresholds and minimal counts of other settings, which must be the engine's own in all else: these two
+// say nothing of what was learned, which stays. What follows is judged by them.
+func (e *Engine) Tune(settings []Settings) error {
+	if len(settings) != len(e.detectors) {
+		return fmt.Errorf("there are %d detectors, and settings for %d", len(e.detectors), len(settings))
+	}
+	tuned := make([]Settings, len(settings))
+	for i, s := range settings {
+		s, err := s.withDefaults()
+		if err != nil {
+			return err
+		}
+		same := s
+		same.Threshold, same.MinCount = e.detectors[i].settings.Threshold, e.detectors[i].settings.MinCount
+		if !reflect.DeepEqual(same, e.detectors[i].settings) {
+			return fmt.Errorf("detector %s: nothing but its threshold and its minimal count can be changed while it runs", e.detectors[i].settings.Name)
+		}
+		tuned[i] = s
+	}
+	for i, s := range tuned {
+		e.detectors[i].settings = s
+		e.detectors[i].tune(*s.Threshold, *s.MinCount)
+	}
+	return nil
 }
 
 // Bind finds the columns that the detectors look at. A column that is missing, or of a type that does not fit, is an error.

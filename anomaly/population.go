@@ -55,6 +55,11 @@ func (f *fit) upper(threshold float64) float64 {
 	return math.Min(math.MaxUint32, math.Max(0, math.Ceil(f.u+1+float64(f.h*log2(f.tail/limit)))-1))
 }
 
+func (p *population) tune(threshold float64, minCount int64) {
+	p.threshold, p.minCount = threshold, uint32(min(minCount, math.MaxUint32))
+	p.fitted()
+}
+
 // changed tells the histogram that a key's count is another one.
 func (p *population) changed(before, after uint32) {
 	if before > 0 {

@@ -52,10 +52,16 @@ func newSeries(s Settings) (*series, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &series{
+	d := &series{
 		keyed: newKeyed[aggregate](kindSeries, s.MaxKeys), tuned: standardTuning().derive(), metric: m,
-		threshold: strange(*s.Threshold), minCount: float64(*s.MinCount), slotMs: s.Window.Milliseconds() / slots, window: s.Window,
-	}, nil
+		slotMs: s.Window.Milliseconds() / slots, window: s.Window,
+	}
+	d.tune(*s.Threshold, *s.MinCount)
+	return d, nil
+}
+
+func (d *series) tune(threshold float64, minCount int64) {
+	d.threshold, d.minCount = strange(threshold), float64(minCount)
 }
 
 func (d *series) bind(find finder) error { return d.metric.bind(find) }

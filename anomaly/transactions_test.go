@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -170,6 +172,89 @@ func TestSettingsChange(t *testing.T) {
 		if err := newEngine(t, bySource).Restore(saved[:n]); err == nil && n != len("sluice-anomaly\x01") {
 			t.Fatalf("a snapshot cut at %d of %d bytes is taken for whole", n, len(saved))
 		}
+	}
+}
+
+// Other thresholds and minimal counts are those of an engine that was made with them and knows the same; whatever else
+// differs is refused, and changes nothing.
+func TestTune(t *testing.T) {
+	rate := anomaly.Settings{Name: "rate", Kind: anomaly.KindRate, Key: []string{"key"}}
+	settings := []anomaly.Settings{
+		rate,
+		{Name: "distinct", Kind: anomaly.KindDistinct, Key: []string{"key"}, Metric: "x"},
+		{Name: "value", Kind: anomaly.KindValue, Metric: "x"},
+		{Name: "series", Kind: anomaly.KindSeries, Metric: "mean(x)", Window: 10 * time.Second},
+		{Name: "rule", Kind: anomaly.KindRule, Expression: "x < 1000"},
+	}
+	fields := []columns.Field{{Name: "key", Type: columns.String}, {Name: "x", Type: columns.Double}}
+	table := columns.NewTable(fields)
+	made := func(settings []anomaly.Settings) *anomaly.Engine {
+		e, err := anomaly.NewEngine(settings)
+		if err == nil {
+			err = e.Bind(fields)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	random := rand.New(rand.NewPCG(11, 12))
+	tuned := made(settings)
+	at := noon.UnixMilli()
+	type seen struct {
+		key string
+		x   float64
+		at  int64
+	}
+	next := func() seen {
+		at += 50
+		x := random.NormFloat64()
+		if random.IntN(50) == 0 {
+			x *= 10
+		}
+		return seen{fmt.Sprint("key ", random.IntN(40)*random.IntN(40)/40), x, at}
+	}
+	for range 20_000 {
+		r := next()
+		showRow(tuned, table, r.key, r.x, r.at)
+	}
+	low, few := 0.05, int64(12)
+	other := slices.Clone(settings)
+	for i := range other {
+		other[i].Threshold, other[i].MinCount = &low, &few
+	}
+	restarted, untouched := made(other), made(settings)
+	for _, e := range []*anomaly.Engine{restarted, untouched} {
+		if err := e.Restore(tuned.Snapshot(nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wrong := slices.Clone(other)
+	wrong[0].Window = time.Minute
+	if err := tuned.Tune(wrong); err == nil || !strings.Contains(err.Error(), "rate") {
+		t.Errorf("another window: %v", err)
+	}
+	zero := 0.0
+	wrong[0] = rate
+	wrong[0].Threshold = &zero
+	if err := tuned.Tune(wrong); err == nil || tuned.Tune(other[1:]) == nil {
+		t.Errorf("a threshold of 0, or a detector less: %v", err)
+	}
+	if err := tuned.Tune(other); err != nil {
+		t.Fatal(err)
+	}
+	var flags [2]int
+	for range 5_000 {
+		r := next()
+		got := showRow(tuned, table, r.key, r.x, r.at)
+		if want := showRow(restarted, table, r.key, r.x, r.at); fmt.Sprint(*got) != fmt.Sprint(*want) {
+			t.Fatalf("%+v; with a restart %+v", *got, *want)
+		}
+		flags[0] += len(got.Flags)
+		flags[1] += len(showRow(untouched, table, r.key, r.x, r.at).Flags)
+	}
+	if flags[0] <= flags[1] {
+		t.Errorf("%d flags with low thresholds, %d with the defaults", flags[0], flags[1])
 	}
 }
 

@@ -42,10 +42,16 @@ const (
 var isolated = stretch{once: 0.1, again: 1, often: 0.12, freely: firstValues}
 
 func newValue(s Settings) *value {
-	return &value{
-		keyed: newKeyed[values1](kindValue, s.MaxKeys), metric: s.Metric, threshold: strange(*s.Threshold), minCount: float64(*s.MinCount),
+	d := &value{
+		keyed: newKeyed[values1](kindValue, s.MaxKeys), metric: s.Metric,
 		windowMs: s.Window.Milliseconds(), share: halving(valueMemory),
 	}
+	d.tune(*s.Threshold, *s.MinCount)
+	return d
+}
+
+func (d *value) tune(threshold float64, minCount int64) {
+	d.threshold, d.minCount = strange(threshold), float64(minCount)
 }
 
 func (d *value) bind(find finder) (err error) {

@@ -66,13 +66,12 @@ func newWindows[T any, P interface {
 	*T
 	tally
 }](s Settings, kind uint64) *windows[T, P] {
-	return &windows[T, P]{
-		population: population{
-			threshold: *s.Threshold, minCount: uint32(min(*s.MinCount, math.MaxUint32)),
-			self: s.Baseline != Population, others: s.Baseline != Self,
-		},
-		kind: kind, maxKeys: s.MaxKeys, window: s.Window, slotMs: s.Window.Milliseconds() / slots, index: map[string]int32{},
+	w := &windows[T, P]{
+		population: population{self: s.Baseline != Population, others: s.Baseline != Self},
+		kind:       kind, maxKeys: s.MaxKeys, window: s.Window, slotMs: s.Window.Milliseconds() / slots, index: map[string]int32{},
 	}
+	w.tune(*s.Threshold, *s.MinCount)
+	return w
 }
 
 // count takes in a record of a key at a time, in milliseconds since 1970, and judges it. A record that is older than the

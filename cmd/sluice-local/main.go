@@ -72,7 +72,7 @@ func run(ctx context.Context, args []string) error {
 		}
 	}
 	terminal := term.IsTerminal(int(os.Stderr.Fd()))
-	s, err := service.New(cfg, ops.NewLogger(os.Stderr, cfg.Log, cfg.LogLevel, terminal))
+	s, err := service.New(cfg, ops.NewLogger(os.Stderr, cfg.Log, ops.Level(cfg.LogLevel), terminal))
 	if err != nil {
 		return err
 	}

@@ -154,7 +154,7 @@ func settings(c command, own *flag.FlagSet, args int, options ...config.Option) 
 func flags(name string) *flag.FlagSet { return flag.NewFlagSet(name, flag.ContinueOnError) }
 
 func (c command) logger(cfg *config.Config) *slog.Logger {
-	return ops.NewLogger(c.stderr, cfg.Log, cfg.LogLevel, c.terminal)
+	return ops.NewLogger(c.stderr, cfg.Log, ops.Level(cfg.LogLevel), c.terminal)
 }
 
 func runService(ctx context.Context, c command) error {
@@ -162,9 +162,17 @@ func runService(ctx context.Context, c command) error {
 	if err != nil {
 		return err
 	}
-	s, err := service.New(cfg, c.logger(cfg))
+	hangups, release := ops.Hangups()
+	defer release()
+	level := new(slog.LevelVar)
+	level.Set(ops.Level(cfg.LogLevel))
+	s, err := service.New(cfg, ops.NewLogger(c.stderr, cfg.Log, level, c.terminal))
 	if err != nil {
 		return err
+	}
+	s.Reload = &service.Reload{
+		Asked: hangups, Level: level,
+		Read: func() (*config.Config, error) { return load(c, flags("run"), 0) },
 	}
 	return s.Run(ctx)
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 )
 
+// docsHead comes before the settings; the first verb is for those that can change while the service runs.
 const docsHead = `# Configuration
 
 This page is made by ` + "`sluice config --docs`" + `.
@@ -19,6 +20,14 @@ Durations are Go's (` + "`90s`, `5m`" + `). Sizes are bytes, or take ` + "`KiB`,
 ` + "`${VAR}`, `${VAR:-default}`, `${VAR:?message}`, and `$$`" + ` for a dollar sign.
 
 ` + "`sluice validate` prints every fault at once. `sluice config`" + ` prints the effective configuration, each value with where it came from.
+
+A secret can be read from a file, which the setting of the same name with ` + "`_FILE`" + ` at its end names: then the value is in no environment
+and no process list. Setting both is a fault.
+
+On SIGHUP a running service reads its configuration again, the file above all: the environment and the flags of a process do not
+change. It takes over %s, between two batches, and logs each with its old and new value;
+of every other change it logs that it needs a restart, also where a detector changes in anything else. A configuration with a fault is refused
+as a whole, and the service goes on with the one that it has.
 
 ## Settings
 
@@ -62,12 +71,29 @@ Credentials, region and endpoints are the SDK's own: ` + "`AWS_REGION`, `AWS_PRO
 unless it is on this machine or ` + "`SLUICE_ALLOW_INSECURE_ENDPOINTS`" + ` is true.
 `
 
+// liveSettings are those that can change while the service runs, in Markdown.
+func liveSettings() string {
+	var names []string
+	for _, k := range keys() {
+		if k.live {
+			names = append(names, "`"+envPrefix+k.name+"`")
+		}
+	}
+	for _, k := range detectorKeys() {
+		if k.live {
+			names = append(names, "a detector's `"+k.name+"`")
+		}
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " and " + names[last]
+}
+
 // Docs is the reference of all settings, in Markdown.
 func Docs() []byte {
 	var out bytes.Buffer
-	out.WriteString(docsHead)
+	fmt.Fprintf(&out, docsHead, liveSettings())
 	out.WriteString("| environment | file | flag | default | meaning |\n|---|---|---|---|---|\n")
-	for _, k := range keys() {
+	for _, k := range withFiles(keys()) {
 		inFile := "`" + yamlPath(k.name) + "`"
 		if k.name == configKey {
 			inFile = ""
@@ -101,7 +127,7 @@ func Usage() string {
 	item := func(flag, def, doc string) {
 		fmt.Fprintf(&out, "  --%s\n        %s (%s)\n", flag, strings.ReplaceAll(doc, "`", ""), strings.ReplaceAll(def, "`", ""))
 	}
-	for _, k := range keys() {
+	for _, k := range withFiles(keys()) {
 		item(flagName(k.name), usageDefault(k), k.doc)
 	}
 	for _, k := range detectorKeys() {

@@ -17,6 +17,7 @@ type key[T any] struct {
 	doc      string // Markdown, one line
 	secret   bool   // never printed, not even in a fault
 	required bool
+	live     bool                   // can change while the service runs; a live setting of Config has a default, see Config.Reload
 	set      func(*T, string) error // parses, checks and stores; its errors do not repeat the text
 }
 
@@ -257,7 +258,7 @@ func keys() []key[Config] {
 			set: into(func(c *Config) *string { return &c.Log }, oneOf("json", "text")),
 		},
 		{
-			name: "LOG_LEVEL", def: "info",
+			name: "LOG_LEVEL", def: "info", live: true,
 			doc: "the least level that is logged: `debug`, `info`, `warn` or `error`",
 			set: into(func(c *Config) *string { return &c.LogLevel }, oneOf("debug", "info", "warn", "error")),
 		},
@@ -308,12 +309,12 @@ func detectorKeys() []key[Detector] {
 			set: into(func(d *Detector) *time.Duration { return &d.Window }, duration(time.Second, 31*24*time.Hour)),
 		},
 		{
-			name: "THRESHOLD", kind: kindNumber, note: "`rate` and `distinct` 0.999, `value` 0.3, `series` 0.2, `rule` 1",
+			name: "THRESHOLD", kind: kindNumber, live: true, note: "`rate` and `distinct` 0.999, `value` 0.3, `series` 0.2, `rule` 1",
 			doc: "the score from which a record is abnormal; scores are in [0,1]",
 			set: into(func(d *Detector) **float64 { return &d.Threshold }, optional(share)),
 		},
 		{
-			name: "MIN_COUNT", kind: kindNumber, note: "`rate` and `distinct` 5, `value` 10, `series` 50",
+			name: "MIN_COUNT", kind: kindNumber, live: true, note: "`rate` and `distinct` 5, `value` 10, `series` 50",
 			doc: "fewer observations than this are never flagged",
 			set: into(func(d *Detector) **int64 { return &d.MinCount }, optional(integer[int64](0, 1e12))),
 		},

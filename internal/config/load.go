@@ -45,7 +45,7 @@ func Flags(own *flag.FlagSet) Option {
 func Load(args, environ []string, readFile func(string) ([]byte, error), options ...Option) (*Config, error) {
 	l := loader{
 		config:       &Config{settings: make(map[string]setting)},
-		keys:         keys(),
+		keys:         withFiles(keys()),
 		detectorKeys: detectorKeys(),
 		environ:      environment(environ),
 		readFile:     readFile,
@@ -106,6 +106,7 @@ func (l *loader) load(args []string) (*Config, error) {
 			l.config.settings[e.name] = e.setting
 		}
 	}
+	l.readSecrets()
 	l.parse()
 	l.derive()
 	l.checkEndpoints()

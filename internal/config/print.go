@@ -12,7 +12,7 @@ const hidden = "***"
 
 // YAML is the effective configuration as a file that Load reads again, each value with where it came from. Secrets are
 // hidden. The worker's id is a comment unless it was set, since no two processes may share one.
-func (c *Config) YAML() []byte { return c.yaml(keys(), detectorKeys()) }
+func (c *Config) YAML() []byte { return c.yaml(withFiles(keys()), detectorKeys()) }
 
 func (c *Config) yaml(table []key[Config], detectorTable []key[Detector]) []byte {
 	top := &yaml.Node{Kind: yaml.MappingNode}
@@ -21,6 +21,7 @@ func (c *Config) yaml(table []key[Config], detectorTable []key[Detector]) []byte
 		s := c.settings[k.name]
 		switch {
 		case k.name == configKey: // a file does not name a file
+		case c.ofFile(k): // the file is named next
 		case k.name == detectorsKey:
 			detectors := c.detectorsNode(detectorTable, s)
 			name := scalarNode("anomaly", kindText)
@@ -132,7 +133,7 @@ func DetectorSetting(detector, name string) string {
 // Env is the effective configuration as lines of the environment (SLUICE_NAME=value, without quotes, as docker's
 // --env-file and systemd's EnvironmentFile read them). Settings without a value are left out, and so is a worker's id
 // that was not set. Secrets are hidden.
-func (c *Config) Env() []byte { return c.env(keys(), detectorKeys()) }
+func (c *Config) Env() []byte { return c.env(withFiles(keys()), detectorKeys()) }
 
 func (c *Config) env(table []key[Config], detectorTable []key[Detector]) []byte {
 	var out bytes.Buffer
@@ -148,7 +149,9 @@ func (c *Config) env(table []key[Config], detectorTable []key[Detector]) []byte 
 		out.WriteString(envPrefix + name + "=" + value + "\n")
 	}
 	for _, k := range table {
-		line(k.name, k.secret)
+		if !c.ofFile(k) {
+			line(k.name, k.secret)
+		}
 		if k.name != detectorsKey {
 			continue
 		}

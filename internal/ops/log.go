@@ -5,14 +5,10 @@ import (
 	"log/slog"
 )
 
-// NewLogger writes lines of the format json or text to w, from the level on: debug, info, warn or error. An empty
-// format is text on a terminal and json elsewhere, an empty level info.
-func NewLogger(w io.Writer, format, level string, terminal bool) *slog.Logger {
-	options := &slog.HandlerOptions{Level: slog.LevelInfo}
-	var l slog.Level
-	if l.UnmarshalText([]byte(level)) == nil {
-		options.Level = l
-	}
+// NewLogger writes lines of the format json or text to w, from a level on, which may be a variable. An empty
+// format is text on a terminal and json elsewhere.
+func NewLogger(w io.Writer, format string, level slog.Leveler, terminal bool) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
 	if format == "text" || format == "" && terminal {
 		if terminal {
 			options.ReplaceAttr = shortTime
@@ -21,6 +17,15 @@ func NewLogger(w io.Writer, format, level string, terminal bool) *slog.Logger {
 	}
 	options.ReplaceAttr = readableDuration
 	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// Level is the level called debug, info, warn or error; info where it is called otherwise.
+func Level(name string) slog.Level {
+	var l slog.Level
+	if l.UnmarshalText([]byte(name)) != nil {
+		return slog.LevelInfo
+	}
+	return l
 }
 
 // shortTime is for who reads a line as it appears, and knows the date.

@@ -25,7 +25,7 @@ func TestLogFormat(t *testing.T) {
 		{"text", false, inText}, {"text", true, terminal}, {"", true, terminal},
 	} {
 		var out bytes.Buffer
-		NewLogger(&out, tt.format, "info", tt.terminal).Info("committed", "took", 1500*time.Millisecond, "error", errors.New("it broke"))
+		NewLogger(&out, tt.format, slog.LevelInfo, tt.terminal).Info("committed", "took", 1500*time.Millisecond, "error", errors.New("it broke"))
 		if !regexp.MustCompile(tt.want).Match(out.Bytes()) {
 			t.Errorf("format %q, terminal %t: %s", tt.format, tt.terminal, out.Bytes())
 		}
@@ -37,7 +37,7 @@ func TestLogLevel(t *testing.T) {
 		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError, "": slog.LevelInfo,
 	} {
 		var out bytes.Buffer
-		log := NewLogger(&out, "json", level, false)
+		log := NewLogger(&out, "json", Level(level), false)
 		for _, l := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
 			out.Reset()
 			log.Log(t.Context(), l, "a line")

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-etl/sluice/anomaly"
@@ -72,6 +73,8 @@ type Pipeline struct {
 	budget   budget
 	encoders chan sink.Encoder // as many as can work at once: each holds the memory of a writer
 
+	tuned atomic.Pointer[[]anomaly.Settings] // what Tune was given last; nil: nothing
+
 	mu     sync.Mutex
 	agreed *agreement // nil until there is one
 }
@@ -91,6 +94,20 @@ func New(cfg Config) (*Pipeline, error) {
 		return nil, fmt.Errorf("anomaly detectors: %w", err)
 	}
 	return p, nil
+}
+
+// Tune gives the detectors of all shards other thresholds and minimal counts; in all else the settings must be those that the
+// pipeline was made of. A shard takes them over before its next batch: the rows of one are judged by the same.
+func (p *Pipeline) Tune(detectors []anomaly.Settings) error {
+	engine, err := anomaly.NewEngine(p.cfg.Detectors)
+	if err == nil {
+		err = engine.Tune(detectors)
+	}
+	if err != nil {
+		return fmt.Errorf("anomaly detectors: %w", err)
+	}
+	p.tuned.Store(&detectors)
+	return nil
 }
 
 // Triggers are the ends of batches: what the label of a metric can be.

@@ -149,6 +149,7 @@ type lab struct {
 	counts *counts
 	done   chan error
 	n      int
+	p      *Pipeline
 }
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -175,6 +176,7 @@ func newLab(t *testing.T, change ...func(*Config, *fakeShard)) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
+	l.p = p
 	go func() { l.done <- p.Process(t.Context(), l.shard) }()
 	return l
 }
@@ -530,6 +532,54 @@ func TestDetectorsGoOn(t *testing.T) {
 	}
 	if key := second.counts.abnormal["source"]; key != "ip 10.9.9.9" {
 		t.Errorf("a row of the key %q is flagged", key)
+	}
+}
+
+// Other thresholds are those of the next batch: the open one is judged by the old to its end.
+func TestTune(t *testing.T) {
+	never, soon := int64(1e9), int64(5)
+	settings := anomaly.Settings{Name: "source", Kind: "rate", Key: []string{"ip"}, MinCount: &never}
+	flagged := func(flushBytes int64) (before, after int) {
+		l := newLab(t, func(c *Config, _ *fakeShard) {
+			c.Schema = declared(t, `{"name":"ip"}`)
+			c.Detectors, c.FlushBytes = []anomaly.Settings{settings}, flushBytes
+		})
+		play := func() {
+			for i := range 100 {
+				l.give(l.record(fmt.Sprintf(`{"ip":"10.0.0.%d"}`, i)), l.record(`{"ip":"10.9.9.9"}`))
+			}
+		}
+		play() // when it returns, all but the last of these records are in a batch
+		tuned := settings
+		tuned.MinCount = &soon
+		other := tuned
+		other.Window = time.Hour
+		if err := l.p.Tune([]anomaly.Settings{other}); err == nil {
+			t.Error("another window is taken over")
+		}
+		if err := l.p.Tune([]anomaly.Settings{tuned}); err != nil {
+			t.Fatal(err)
+		}
+		play()
+		l.stop()
+		rows, _ := read(t, l.shard.batches)
+		if len(rows) != 400 {
+			t.Fatalf("%d rows; want 400", len(rows))
+		}
+		for i, r := range rows {
+			if r["anomaly"] == true && i < 198 {
+				before++
+			} else if r["anomaly"] == true {
+				after++
+			}
+		}
+		return before, after
+	}
+	if before, after := flagged(1); before != 0 || after < 90 { // each fetch is a batch
+		t.Errorf("%d rows are flagged before, %d after; want none, and most of the one address", before, after)
+	}
+	if before, after := flagged(64 << 20); before+after != 0 {
+		t.Errorf("%d rows of the batch that was open are flagged", before+after)
 	}
 }
 

@@ -35,9 +35,10 @@ type shard struct {
 	last  string // the sequence number of the last record in the batch
 	due   *time.Timer
 	idle  *time.Timer
-	until time.Time // what arrived before is in the batch, or committed; zero: not known
-	tip   bool      // the last fetch was all that there was
-	begun bool      // a batch has begun in this session
+	until time.Time           // what arrived before is in the batch, or committed; zero: not known
+	tip   bool                // the last fetch was all that there was
+	begun bool                // a batch has begun in this session
+	tuned *[]anomaly.Settings // those of the pipeline that the engine has taken over
 }
 
 // Process handles one shard, from the session's first record until the shard ends or is given back. With a
@@ -231,6 +232,9 @@ func (s *shard) evolve(ctx context.Context) error {
 func (s *shard) add(ctx context.Context, records []consumer.Record) error {
 	for i := range records {
 		if s.batch.empty() {
+			if err := s.tune(); err != nil {
+				return err
+			}
 			s.due.Reset(s.wait(&records[i]))
 		}
 		s.batch.add(&records[i])
@@ -248,6 +252,16 @@ func (s *shard) add(ctx context.Context, records []consumer.Record) error {
 		return s.commit(ctx, trigger)
 	}
 	return nil
+}
+
+// tune takes over what Pipeline.Tune was given since the last batch.
+func (s *shard) tune() error {
+	tuned := s.p.tuned.Load()
+	if tuned == s.tuned {
+		return nil
+	}
+	s.tuned = tuned
+	return s.engine.Tune(*tuned)
 }
 
 // wait is how long a batch may stay open that begins with a record. The records of a session's first one may have waited

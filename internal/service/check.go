@@ -90,16 +90,21 @@ func interpret(cfg *config.Config) (p plan, faults config.Faults) {
 		known, _ = pipeline.CheckColumns(*schema, steps) // what is wrong is a fault of the steps
 	}
 	for _, d := range cfg.Detectors {
-		settings := anomaly.Settings{
-			Name: d.Name, Kind: d.Kind, Key: d.Key, Metric: d.Metric, Window: d.Window, Threshold: d.Threshold, MinCount: d.MinCount,
-			MaxKeys: d.MaxKeys, Baseline: d.Baseline, Expression: d.Expression,
-		}
+		settings := detector(d)
 		if err := fits(settings, known); err != nil {
 			faults = append(faults, cfg.Fault("ANOMALY_DETECTORS", err.Error()))
 		}
 		p.detectors = append(p.detectors, settings)
 	}
 	return p, faults
+}
+
+// detector is what the configuration says to a detector.
+func detector(d config.Detector) anomaly.Settings {
+	return anomaly.Settings{
+		Name: d.Name, Kind: d.Kind, Key: d.Key, Metric: d.Metric, Window: d.Window, Threshold: d.Threshold, MinCount: d.MinCount,
+		MaxKeys: d.MaxKeys, Baseline: d.Baseline, Expression: d.Expression,
+	}
 }
 
 // stages is the configuration of a pipeline, but for its memory, and for whom it tells.

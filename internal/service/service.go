@@ -26,6 +26,7 @@ type Service struct {
 	Observer  consumer.Observer    // the metrics, unless it is replaced by one that tells them, too
 	Listening func(address string) // if set, is told where metrics and health are served
 	TakingIn  func(address string) // if set, is told where Direct PUT is served, if it is
+	Reload    *Reload              // nil: settings stay as they are while it runs
 
 	cfg    *config.Config
 	log    *slog.Logger
@@ -117,6 +118,9 @@ func (s *Service) Run(ctx context.Context) error {
 	both, ctx := errgroup.WithContext(ctx)
 	if records != nil {
 		both.Go(func() error { return records.Run(ctx, grace) })
+	}
+	if s.Reload != nil {
+		both.Go(func() error { s.reload(ctx, p); return nil })
 	}
 	both.Go(func() error { return c.Run(ctx, grace) })
 	return both.Wait()
