@@ -137,5 +137,7 @@ func (m *metrics) ExpressionFaults(int)                 {}
 func (m *metrics) Skewed(int)                           {}
 func (m *metrics) SnapshotLost()                        {}
 func (m *metrics) Buffered(int64)                       {}
+func (m *metrics) Episode(string, string)               {}
+func (m *metrics) EpisodesPassedOver(int)               {}
 func (m *metrics) Unusable(string, int)                 {}
 func (m *metrics) Detector(string, string, int, uint64) {}
