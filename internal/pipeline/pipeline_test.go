@@ -136,7 +136,7 @@ func (c *counts) Episode(_, phase string) {
 	c.episodes = append(c.episodes, phase)
 	c.mu.Unlock()
 }
-func (c *counts) EpisodesPassedOver(int) {}
+func (c *counts) EpisodesPassedOver(int)               {}
 func (c *counts) Detector(string, string, int, uint64) {}
 
 // lab runs one shard.
