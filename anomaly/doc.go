@@ -65,6 +65,11 @@
 //
 // An expression that is true of a record in order; see the package expression. It learns nothing.
 //
+// # Episodes
+//
+// Where episodes are followed, see [Engine.Follow], those of all kinds are alike: one opens with the first flagged row of a key, peaks
+// where the key is four times as far from what is expected as was told before, and closes after a quiet time. They are part of the snapshot.
+//
 // # Time
 //
 // A record more than a window older than the newest is late: it is judged where a judgement is possible, and not learned from. After 1,000 late records in a

@@ -21,6 +21,7 @@ type Engine struct {
 	about     subject
 	keys      []byte          // of the flags
 	fields    []columns.Field // nil until they are bound
+	episodes  *episodes       // nil where they are not followed
 }
 
 type detector struct {
@@ -205,6 +206,7 @@ type Verdict struct {
 	Own      bool  // of a count: judged by the key's own past
 	View     view  // in what a series is strange
 	Bandless bool  // there is nothing expected, and no band
+	Lasting  bool  // of a series: what opened an episode before goes on
 }
 
 // Score asks every detector about a row at its time, in milliseconds since 1970. The columns that detectors look at must hold the row's
@@ -214,6 +216,9 @@ func (e *Engine) Score(t *columns.Table, n int, at int64) *RowVerdict {
 	v.Scored, v.Verdict, v.Flags, v.Reason, v.Names = false, Verdict{}, v.Flags[:0], v.Reason[:0], v.Names[:0]
 	e.keys = e.keys[:0]
 	e.row.table, e.row.row, e.row.at, e.row.scratch = t, n, at, &e.scratch
+	if e.episodes != nil {
+		e.episodes.clock.late(at, e.episodes.longest)
+	}
 	for i := range e.detectors {
 		d := &e.detectors[i]
 		if !e.readKey(d.columns) {
@@ -229,6 +234,9 @@ func (e *Engine) Score(t *columns.Table, n int, at int64) *RowVerdict {
 			v.Scored, v.Verdict = true, *one
 		}
 		if !one.Abnormal {
+			if one.Lasting && e.episodes != nil {
+				e.flagged(i, one, nil)
+			}
 			continue
 		}
 		if len(v.Flags) > 0 {
@@ -239,7 +247,11 @@ func (e *Engine) Score(t *columns.Table, n int, at int64) *RowVerdict {
 		before := len(e.keys)
 		e.keys = append(e.keys, e.about.text...)
 		v.Flags = append(v.Flags, Flag{i, one.Score, e.keys[before:]})
+		reason := len(v.Reason)
 		v.Reason = d.appendReason(v.Reason, &e.about, one)
+		if e.episodes != nil {
+			e.flagged(i, one, v.Reason[reason:])
+		}
 	}
 	return v
 }

@@ -47,6 +47,26 @@ func (c *clock) late(at, window int64) bool {
 	return false
 }
 
+// join takes over another clock that is ahead.
+func (c *clock) join(from clock) {
+	if from.begun && (!c.begun || from.now > c.now) {
+		*c = from
+	}
+}
+
+func (c *clock) appendState(dst []byte) []byte {
+	begun := uint64(0)
+	if c.begun {
+		begun = 1
+	}
+	return appendUvarint(appendVarint(appendUvarint(dst, begun), c.now), c.behind)
+}
+
+func (c *clock) readState(in *reader) {
+	c.begun = in.uvarint() == 1
+	c.now, c.behind = in.varint(), in.uvarint()
+}
+
 func newKeyed[S any, P interface {
 	*S
 	numbers(func(*float64))
@@ -101,11 +121,7 @@ func (k *keyed[S, P]) size() (keys int, evictions uint64) { return len(k.members
 // numbers, 8 bytes each.
 func (k *keyed[S, P]) appendState(dst []byte) []byte {
 	dst = appendUvarint(dst, k.kind+k.version)
-	begun := uint64(0)
-	if k.clock.begun {
-		begun = 1
-	}
-	dst = appendUvarint(appendVarint(appendUvarint(dst, begun), k.clock.now), k.clock.behind)
+	dst = k.clock.appendState(dst)
 	dst = appendUvarint(appendUvarint(dst, uint64(k.hand)), uint64(len(k.members)))
 	for i := range k.members {
 		m := &k.members[i]
@@ -121,8 +137,7 @@ func (k *keyed[S, P]) readState(state []byte) error {
 	if version := in.uvarint(); version != k.kind+k.version {
 		return fmt.Errorf("its state is of another kind or version (%d)", version)
 	}
-	k.clock.begun = in.uvarint() == 1
-	k.clock.now, k.clock.behind = in.varint(), in.uvarint()
+	k.clock.readState(&in)
 	hand, keys := in.uvarint(), in.uvarint()
 	if in.failed || keys > uint64(len(in.rest)) {
 		return errDamaged
@@ -162,7 +177,5 @@ func (k *keyed[S, P]) take(from *keyed[S, P], better func(a, b P) bool) {
 		j := k.index[m.key]
 		k.members[j].uses = max(k.members[j].uses, m.uses)
 	}
-	if from.clock.begun && (!k.clock.begun || from.clock.now > k.clock.now) {
-		k.clock = from.clock
-	}
+	k.clock.join(from.clock)
 }

@@ -32,6 +32,7 @@ import (
 //	expect unusable 2                                 and those without a number
 //	expect keys 1..100                                keys that the detector knows
 //	expect reason text                                that the last flag had
+//	expect opens 1                                    notices of episodes, likewise peaks and closes, as they are told at a commit
 //
 // In expressions i is the number of the row in its line, from 0, and hour the time of day in hours; normal, uniform and lognormal draw
 // at random, the same in every run. Lines that begin with # are comments.
@@ -49,7 +50,7 @@ func TestScripts(t *testing.T) {
 			name, body, _ := strings.Cut(one, "\n")
 			t.Run(strings.TrimSuffix(filepath.Base(file), ".script")+"/"+strings.TrimSpace(name), func(t *testing.T) {
 				t.Parallel()
-				s := &script{at: noon, random: rand.New(rand.NewPCG(uint64(n), 1))}
+				s := &script{phases: map[string]int{}, sequences: map[string]int{}, at: noon, random: rand.New(rand.NewPCG(uint64(n), 1))}
 				for i, line := range strings.Split(body, "\n") {
 					if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
 						continue
@@ -77,6 +78,8 @@ type script struct {
 	flags, warming, unusable int // since the last expect of the same
 	before                   uint64
 	reason                   string
+	phases                   map[string]int
+	sequences                map[string]int // of each episode's last notice
 	expected                 int
 }
 
@@ -113,6 +116,8 @@ func (s *script) make(settings []string) (err error) {
 			s.settings.Metric, bad = value, nil
 		case "key":
 			s.settings.Key, bad = strings.Split(value, ","), nil
+		case "expression":
+			s.settings.Expression, bad = value, nil
 		case "baseline":
 			s.settings.Baseline, bad = value, nil
 		case "window":
@@ -146,10 +151,30 @@ func (s *script) renew() (err error) {
 	if s.engine, err = anomaly.NewEngine([]anomaly.Settings{s.settings}); err != nil {
 		return err
 	}
+	s.engine.Follow("shard", 0)
 	return s.engine.Bind([]columns.Field{{Name: "key", Type: columns.String}, {Name: "x", Type: columns.Double}})
 }
 
+// tell counts the notices of a commit. Those of an episode begin with its opening, and come in their order.
+func (s *script) tell() error {
+	s.engine.Settle()
+	s.engine.Snapshot(nil)
+	for _, n := range s.engine.Durable() {
+		last, known := s.sequences[n.ID]
+		if known == (n.Phase == anomaly.Opens) || known && n.Sequence <= last {
+			return fmt.Errorf("after the notice %d of its episode comes %+v", last, n)
+		}
+		s.sequences[n.ID] = n.Sequence
+		s.phases[n.Phase]++
+		s.engine.Told(n.ID, n.Sequence)
+	}
+	return nil
+}
+
 func (s *script) restart() error {
+	if err := s.tell(); err != nil {
+		return err
+	}
 	saved := s.engine.Snapshot(nil)
 	if err := s.renew(); err != nil {
 		return err
@@ -261,6 +286,11 @@ func (s *script) expect(text string) error {
 		got, s.warming = s.warming, 0
 	case "unusable":
 		got, s.unusable = s.unusable, 0
+	case anomaly.Opens, anomaly.Peaks, anomaly.Closes:
+		if err := s.tell(); err != nil {
+			return err
+		}
+		got, s.phases[what] = s.phases[what], 0
 	case "keys":
 		got = s.engine.Keys(0)
 	case "reason":

@@ -96,7 +96,10 @@ func (d *series) proceed(s *aggregate, newest, next int64) (worst Verdict, ok bo
 		s.filled = min(s.filled+1, slots)
 		if s.filled == slots {
 			if v, judged := d.judge(s, slot); judged && (!ok || v.Abnormal && !worst.Abnormal || v.Abnormal == worst.Abnormal && v.Score > worst.Score) {
+				v.Lasting = v.Lasting || worst.Lasting
 				worst, ok = v, true
+			} else {
+				worst.Lasting = worst.Lasting || v.Lasting
 			}
 		}
 		s.ring[ring(slot+1)] = part{}
@@ -129,6 +132,7 @@ func (d *series) judge(s *aggregate, slot int64) (Verdict, bool) {
 	s.said = b.said
 	v.Warming = v.Warming || b.n < d.minCount
 	v.Abnormal = !v.Warming && s.begins(f.strangeness, strange(v.Score), d.threshold)
+	v.Lasting = !v.Abnormal && !v.Warming && s.left == slots // it was strange again
 	if v.Warming {
 		v.Score = 0
 	}

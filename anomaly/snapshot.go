@@ -9,7 +9,7 @@ import (
 
 // A snapshot is, with integers as varints unless a width is given:
 //
-//	magic, and for each detector: its name, the length of its state, its state
+//	magic, and for each detector: its name, the length of its state, its state; then the episodes likewise, where they are followed
 //
 // A state begins with a number that tells its kind and version; see appendState of the kinds.
 const magic = "sluice-anomaly\x01"
@@ -23,6 +23,10 @@ func (e *Engine) Snapshot(dst []byte) []byte {
 		state = d.appendState(state[:0])
 		dst = appendBytes(dst, []byte(d.settings.Name))
 		dst = appendBytes(dst, state)
+	}
+	if e.episodes != nil {
+		state = e.episodes.appendState(state[:0])
+		dst = appendBytes(appendBytes(dst, []byte(episodesName)), state)
 	}
 	return dst
 }
@@ -48,6 +52,9 @@ func (e *Engine) load(snapshot []byte, take func(d *detector, from kind)) error 
 		name, state := string(in.bytes()), in.bytes()
 		if in.failed {
 			break
+		}
+		if name == episodesName && e.episodes != nil {
+			errs = append(errs, e.episodes.readState(e.detectors, state))
 		}
 		for i := range e.detectors {
 			d := &e.detectors[i]
@@ -120,6 +127,15 @@ func (r *reader) varint() int64 {
 	}
 	r.rest = r.rest[n:]
 	return v
+}
+
+// count is a number of things that follow, each of a byte at least.
+func (r *reader) count() uint64 {
+	n := r.uvarint()
+	if n > uint64(len(r.rest)) {
+		r.failed, r.rest, n = true, nil, 0
+	}
+	return n
 }
 
 func (r *reader) bytes() []byte {

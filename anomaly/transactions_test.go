@@ -336,18 +336,21 @@ func TestEveryKindContinues(t *testing.T) {
 
 func FuzzRestore(f *testing.F) {
 	e, table := everyKind(f)
+	e.Follow("shard", 0)
 	for i := range int64(3000) {
 		showRow(e, table, string(rune('a'+i%20)), float64(i%50), noon.UnixMilli()+i*10)
 	}
 	f.Add(e.Snapshot(nil))
 	f.Fuzz(func(t *testing.T, snapshot []byte) {
 		e, table := everyKind(t)
+		e.Follow("shard", 0)
 		_ = e.Restore(snapshot) // whatever it says, the detectors go on
 		_ = e.Merge(snapshot)
 		for i := range int64(40) {
 			showRow(e, table, "a", float64(i%7), noon.UnixMilli()+i*100_000_000)
 			showRow(e, table, "b", float64(i%7), noon.UnixMilli()+i)
 		}
+		e.Settle()
 		_ = e.Snapshot(nil)
 	})
 }

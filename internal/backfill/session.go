@@ -139,5 +139,7 @@ func (m *metrics) Skewed(int)                           {}
 func (m *metrics) SnapshotLost()                        {}
 func (m *metrics) Buffered(int64)                       {}
 func (m *metrics) Abnormal([]pipeline.Abnormal)         {}
+func (m *metrics) Episode(string, string)               {}
+func (m *metrics) EpisodesPassedOver(int)               {}
 func (m *metrics) Unusable(string, int)                 {}
 func (m *metrics) Detector(string, string, int, uint64) {}

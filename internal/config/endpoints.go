@@ -35,6 +35,19 @@ func (l *loader) checkEndpoints() {
 	}
 }
 
+// checkWebhook refuses an address of alerts that others could read, as those of AWS. Its path and its parameters may be secret.
+func (l *loader) checkWebhook() {
+	u, err := url.Parse(l.config.AlertWebhook)
+	if err != nil || u.Host == "" {
+		return // there is none, or what is wrong with it is told
+	}
+	if linkLocal(u) {
+		l.faults = append(l.faults, l.config.Fault("ALERT_WEBHOOK", u.Host+" is a link-local address: credentials are to be had there, and nobody takes alerts"))
+	} else if insecure(u) && !l.config.AllowInsecureEndpoints {
+		l.faults = append(l.faults, l.config.Fault("ALERT_WEBHOOK", u.Host+" would be reached over plain http; use https, or set SLUICE_ALLOW_INSECURE_ENDPOINTS=true"))
+	}
+}
+
 // linkLocal tells whether the endpoint is an address of the network's own, as that of the instance metadata is.
 func linkLocal(endpoint *url.URL) bool {
 	address, err := netip.ParseAddr(endpoint.Hostname())

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"errors"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -222,6 +224,37 @@ func keys() []key[Config] {
 			set: func(*Config, string) error { return nil }, // made of several settings: see detectors
 		},
 		{
+			name: "ALERT_SNS_TOPIC", note: "none",
+			doc: "the ARN of the SNS topic to which episodes of abnormal keys are announced (see [alerts.md](alerts.md))",
+			set: into(func(c *Config) *string { return &c.AlertTopic },
+				matching(`arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[a-zA-Z0-9_-]{1,256}(\.fifo)?`, "an SNS topic's ARN, such as arn:aws:sns:eu-central-1:123456789012:alerts")),
+		},
+		{
+			name: "ALERT_WEBHOOK", note: "none", secret: true,
+			doc: "the URL to which they are posted as JSON; never printed, since it often holds a token",
+			set: into(func(c *Config) *string { return &c.AlertWebhook }, webhookURL),
+		},
+		{
+			name: "ALERT_WEBHOOK_SECRET", note: "none: posts are not signed", secret: true,
+			doc: "the key of the posts' signatures, at least 16 characters, as `openssl rand -hex 32` makes it",
+			set: into(func(c *Config) *string { return &c.AlertSecret }, matching(`.{16,}`, "at least 16 characters on one line")),
+		},
+		{
+			name: "ALERT_WEBHOOK_SECRET_FILE", note: "none",
+			doc: "a file with that key instead, a newline at its end not counted; read at the start",
+			set: into(func(c *Config) *string { return &c.AlertSecretFile }, anyText),
+		},
+		{
+			name: "ALERT_QUIET", note: "the detector's window",
+			doc: "an episode closes when its key has not been abnormal for so long, by the records' times",
+			set: into(func(c *Config) *time.Duration { return &c.AlertQuiet }, duration(time.Second, 31*24*hour)),
+		},
+		{
+			name: "ALERT_MOST", kind: kindNumber, def: "20",
+			doc: "the episodes that each process announces one by one in a minute; the others are one summary",
+			set: into(func(c *Config) *int { return &c.AlertMost }, integer(1, 1000)),
+		},
+		{
 			name: "INTAKE_ADDR", def: "off",
 			doc: "the address of the Direct PUT endpoint, host:port such as `:9465`, which takes records as Amazon Data Firehose does and puts them into the stream (see [direct-put.md](direct-put.md)); `off` for none",
 			set: into(func(c *Config) *string { return &c.IntakeAddr }, parseHTTPAddr),
@@ -280,6 +313,14 @@ const parquet = "parquet"
 
 // configKey names the file; it is the one setting that the file cannot have.
 const configKey = "CONFIG"
+
+// webhookURL leaves it to others whether the address is one that may be used.
+func webhookURL(text string) (string, error) {
+	if u, err := url.Parse(text); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return "", errors.New("want a URL such as https://host/path")
+	}
+	return text, nil
+}
 
 var tableName = matching(`[a-zA-Z0-9_.-]{3,255}`, "a table's name: 3 to 255 letters, digits, _ . -")
 

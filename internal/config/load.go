@@ -110,6 +110,7 @@ func (l *loader) load(args []string) (*Config, error) {
 	l.parse()
 	l.derive()
 	l.checkEndpoints()
+	l.checkWebhook()
 	return l.config, l.faults.Err()
 }
 

@@ -40,6 +40,9 @@ type Metrics struct {
 	rescued, skewed, duplicates, filtered, expressionFaults, files, lost, trimmed, givenUp, snapshots prometheus.Counter
 	rejected, anomalies, unusable, commits, awsErrors, catalogErrors                                  *counters
 	intakeRecords, intakeRequests                                                                     *counters
+	alerts, alertsSent, alertFailures, alertsDropped                                                  *counters
+	alertsPassedOver, alertsMuted                                                                     prometheus.Counter
+	alertQueue                                                                                        *prometheus.GaugeVec
 	partitions                                                                                        prometheus.Counter
 	catalogCurrent                                                                                    prometheus.Gauge
 	now                                                                                               func() time.Time
@@ -148,6 +151,20 @@ func newMetrics(build Build, health *Health, now func() time.Time) *Metrics {
 	for _, outcome := range []string{acknowledged, failed} {
 		m.intakeRecords.with(outcome)
 	}
+	m.alerts = newCounters(r, "sluice_alerts_total",
+		"Episodes of abnormal keys that opened, peaked and closed, in committed rows, whether or not anybody was told.", "detector", "phase")
+	m.alertsPassedOver = count("sluice_alerts_passed_over_total",
+		"Episodes that were not followed, or notices that were not kept, because there were too many at a time. Worry at the first: a detector's threshold is too low, or much is wrong.")
+	m.alertsMuted = count("sluice_alerts_summarised_total",
+		"Episodes that were told as part of a summary, since more opened in a minute than SLUICE_ALERT_MOST.")
+	m.alertsSent = newCounters(r, "sluice_alerts_sent_total", "Alerts that a receiver took.", "receiver")
+	m.alertFailures = newCounters(r, "sluice_alert_failures_total",
+		"Attempts to tell a receiver of an alert that failed; most are tried again. Worry when it lasts; the log has the cause.", "receiver")
+	m.alertsDropped = newCounters(r, "sluice_alerts_dropped_total",
+		"Alerts that a receiver will not get: it refused them, could not be reached for long, or the queue to it was full. Worry at the first.", "receiver", "cause")
+	m.alertQueue = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sluice_alert_queue_length",
+		Help: "Alerts that wait for a receiver, or are being sent. Worry when it grows: the receiver does not answer."}, []string{"receiver"})
+	r.MustRegister(m.alertQueue)
 	m.commitDuration = histogram("sluice_commit_duration_seconds",
 		"Time from the end of a batch until it is visible. Worry when it comes near the flush interval.",
 		[]float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300})
@@ -242,6 +259,46 @@ func (m *Metrics) SnapshotLost() { m.snapshots.Inc() }
 func (m *Metrics) Detector(name, shard string, keys int, evictions uint64) {
 	m.shards.detector(name, shard, keys, evictions)
 }
+
+// Episode counts notices of episodes.
+func (m *Metrics) Episode(detector, phase string) { m.alerts.with(detector, phase).Inc() }
+
+// EpisodesPassedOver counts what is not announced for its number.
+func (m *Metrics) EpisodesPassedOver(n int) { m.alertsPassedOver.Add(float64(n)) }
+
+// ExpectAlerts makes the series of receivers start at zero, as Expect does, and those of episodes.
+func (m *Metrics) ExpectAlerts(detectors, phases, receivers, causes []string) {
+	for _, d := range detectors {
+		for _, p := range phases {
+			m.alerts.with(d, p)
+		}
+	}
+	for _, r := range receivers {
+		m.alertsSent.with(r)
+		m.alertFailures.with(r)
+		m.alertQueue.WithLabelValues(r)
+		for _, c := range causes {
+			m.alertsDropped.with(r, c)
+		}
+	}
+}
+
+// AlertSent implements alert.Metrics.
+func (m *Metrics) AlertSent(receiver string) { m.alertsSent.with(receiver).Inc() }
+
+// AlertFailed implements alert.Metrics.
+func (m *Metrics) AlertFailed(receiver string) { m.alertFailures.with(receiver).Inc() }
+
+// AlertDropped implements alert.Metrics.
+func (m *Metrics) AlertDropped(receiver, cause string) { m.alertsDropped.with(receiver, cause).Inc() }
+
+// AlertQueue implements alert.Metrics.
+func (m *Metrics) AlertQueue(receiver string, delta int) {
+	m.alertQueue.WithLabelValues(receiver).Add(float64(delta))
+}
+
+// AlertMuted implements alert.Metrics.
+func (m *Metrics) AlertMuted() { m.alertsMuted.Inc() }
 
 // Unusable counts rows that a detector could not judge, for want of a number.
 func (m *Metrics) Unusable(detector string, n int) {

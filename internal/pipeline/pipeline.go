@@ -26,6 +26,8 @@ type Config struct {
 	Enrich              enrich.Plan    // the steps for each row
 	Detectors           []anomaly.Settings
 	EventTime           EventTime
+	Quiet               time.Duration // after which an episode of abnormal rows closes; 0: each detector's window
+	Announcer           Announcer     // nil: episodes are not followed
 
 	Schema      *transform.Schema                 // what the workers agree on if they have not yet; nil: it is found in the first records,
 	NewDetector func(reserved ...string) Detector // by one of these
@@ -50,9 +52,18 @@ type Metrics interface {
 	Anomalies(detector string, n int, key []byte)            // rows that a detector flagged, and the key of one of them
 	Abnormal(rows []Abnormal)                                // the last rows that were flagged; they are valid during the call
 	Unusable(detector string, n int)                         // rows that a detector could not judge, for want of a number
+	Episode(detector, phase string)                          // likewise, for each notice of an episode
+	EpisodesPassedOver(n int)                                // that are not followed, or notices that are not kept, for their number
 	SnapshotLost()                                           // a detectors' snapshot that should be there could not be used
 	Buffered(delta int64)                                    // bytes that the open batches hold
 	Detector(name, shard string, keys int, evictions uint64) // of a shard's detector, after a commit
+}
+
+// Announcer is told of episodes of abnormal rows.
+type Announcer interface {
+	// Announce takes over a notice that is committed, and never blocks. It calls done, in any goroutine, when there is nothing more to do for
+	// it. A notice that was not done when a process ended is announced again, perhaps by another process, and is the same but for done.
+	Announce(shard string, n anomaly.Notice, done func())
 }
 
 // Shard is the hold on one shard; see consumer.Session.

@@ -102,6 +102,7 @@ type counts struct {
 	snapshots                            int
 	rejected, anomalies, unusable        map[string]int
 	abnormal                             map[string]string
+	episodes                             []string // phases
 	buffered                             int64
 	told                                 []Abnormal
 }
@@ -140,6 +141,12 @@ func (c *counts) Unusable(detector string, n int) {
 	c.unusable[detector] += n
 	c.mu.Unlock()
 }
+func (c *counts) Episode(_, phase string) {
+	c.mu.Lock()
+	c.episodes = append(c.episodes, phase)
+	c.mu.Unlock()
+}
+func (c *counts) EpisodesPassedOver(int)               {}
 func (c *counts) Detector(string, string, int, uint64) {}
 
 // lab runs one shard.

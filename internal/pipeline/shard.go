@@ -39,6 +39,9 @@ type shard struct {
 	tip   bool                // the last fetch was all that there was
 	begun bool                // a batch has begun in this session
 	tuned *[]anomaly.Settings // those of the pipeline that the engine has taken over
+
+	told       told
+	passedOver uint64 // episodes, as far as they are counted
 }
 
 // Process handles one shard, from the session's first record until the shard ends or is given back. With a
@@ -89,6 +92,9 @@ func (s *shard) restore(ctx context.Context) (err error) {
 	if s.engine, err = anomaly.NewEngine(s.p.cfg.Detectors); err != nil {
 		return err
 	}
+	if s.p.cfg.Announcer != nil {
+		s.engine.Follow(s.session.Shard(), s.p.cfg.Quiet)
+	}
 	warn := func(err error) {
 		s.p.cfg.Metrics.SnapshotLost()
 		s.p.cfg.Log.Warn("a snapshot of the detectors was passed over", "shard", s.session.Shard(), "error", err)
@@ -106,6 +112,8 @@ func (s *shard) restore(ctx context.Context) (err error) {
 			warn(err)
 		}
 	}
+	// They were committed; whether the process that did it came so far as to announce them is not known.
+	s.announce(s.engine.Waiting())
 	return nil
 }
 
@@ -299,11 +307,15 @@ func (s *shard) commit(ctx context.Context, trigger string) error {
 		b.Schema = s.schema.Version
 	}
 	if len(s.p.cfg.Detectors) > 0 {
+		s.told.take(s.engine.Told)
+		s.engine.Settle()
 		b.State = s.engine.Snapshot(nil)
 	}
 	if err := s.session.Commit(ctx, b); err != nil {
 		return err
 	}
+	// A crash here loses no notice: the snapshot has it, and whoever goes on announces it.
+	s.announced()
 	s.batch.committed()
 	s.batch.reset()
 	if finished || trigger == "stop" {

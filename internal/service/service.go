@@ -84,6 +84,12 @@ func (s *Service) Run(ctx context.Context) error {
 	// The rest is for what is being read, encoded and uploaded, and for garbage.
 	stages.MemoryLimit = s.cfg.MemoryLimit * 2 / 5
 	stages.Metrics, stages.Log = s.Metrics, s.log
+	alerts, stopAlerts, err := s.keepAlerts(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopAlerts()
+	stages.Announcer, stages.Quiet = alerts, s.cfg.AlertQuiet
 	p, err := pipeline.New(stages)
 	if err != nil {
 		return err
