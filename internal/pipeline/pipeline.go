@@ -49,6 +49,7 @@ type Metrics interface {
 	Anomalies(detector string, n int, key []byte)            // rows that a detector flagged, and the key of one of them
 	Unusable(detector string, n int)                         // rows that a detector could not judge, for want of a number
 	SnapshotLost()                                           // a detectors' snapshot that should be there could not be used
+	PeersLost()                                              // at a commit it was not known what other shards told, though a detector asks
 	Buffered(delta int64)                                    // bytes that the open batches hold
 	Detector(name, shard string, keys int, evictions uint64) // of a shard's detector, after a commit
 }
@@ -58,7 +59,8 @@ type Shard interface {
 	Shard() string
 	Fetches() <-chan consumer.Fetch
 	Stopping() <-chan struct{}
-	State(ctx context.Context, warn func(error)) ([][]byte, error)
+	State(ctx context.Context, warn func(error)) (states [][]byte, inherits bool, err error)
+	Peers() (summaries [][]byte, ok bool)
 	Agreed(ctx context.Context, name string) (string, error)
 	Agree(ctx context.Context, name, body string) (string, error)
 	Amend(ctx context.Context, name, old, body string) (string, error)

@@ -92,7 +92,7 @@ func (s *shard) restore(ctx context.Context) (err error) {
 		s.p.cfg.Metrics.SnapshotLost()
 		s.p.cfg.Log.Warn("a snapshot of the detectors was passed over", "shard", s.session.Shard(), "error", err)
 	}
-	states, err := s.session.State(ctx, warn)
+	states, inherits, err := s.session.State(ctx, warn)
 	if err != nil {
 		return err
 	}
@@ -104,6 +104,9 @@ func (s *shard) restore(ctx context.Context) (err error) {
 		if err := load(state); err != nil {
 			warn(err)
 		}
+	}
+	if inherits {
+		s.engine.Inherit()
 	}
 	return nil
 }
@@ -262,6 +265,24 @@ func (s *shard) wait(first *consumer.Record) time.Duration {
 	return interval - min(max(time.Since(first.Arrival), 0), interval)
 }
 
+// meet tells the detectors what the other shards told last. It is done right before a snapshot is taken, and nowhere else: so the
+// view that records are judged by is saved with the position before the first of them, and whoever reads them again from there judges
+// them by the same.
+func (s *shard) meet() {
+	if !anomaly.Streamwide(s.p.cfg.Detectors) {
+		return
+	}
+	summaries, ok := s.session.Peers()
+	if !ok { // what is known of them stays until it has left the window
+		s.p.cfg.Metrics.PeersLost()
+		return
+	}
+	if err := s.engine.SetPeers(summaries); err != nil {
+		s.p.cfg.Metrics.PeersLost()
+		s.p.cfg.Log.Warn("what another shard tells was passed over", "shard", s.session.Shard(), "error", err)
+	}
+}
+
 // commit makes what was taken since the last commit durable and visible, together with the position after it and what
 // the detectors know there.
 func (s *shard) commit(ctx context.Context, trigger string) error {
@@ -285,7 +306,9 @@ func (s *shard) commit(ctx context.Context, trigger string) error {
 		b.Schema = s.schema.Version
 	}
 	if len(s.p.cfg.Detectors) > 0 {
+		s.meet()
 		b.State = s.engine.Snapshot(nil)
+		b.Summary = anomaly.SummarySize(b.State)
 	}
 	if err := s.session.Commit(ctx, b); err != nil {
 		return err

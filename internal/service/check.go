@@ -92,7 +92,7 @@ func interpret(cfg *config.Config) (p plan, faults config.Faults) {
 	for _, d := range cfg.Detectors {
 		settings := anomaly.Settings{
 			Name: d.Name, Kind: d.Kind, Key: d.Key, Metric: d.Metric, Window: d.Window, Threshold: d.Threshold, MinCount: d.MinCount,
-			MaxKeys: d.MaxKeys, Baseline: d.Baseline, Expression: d.Expression,
+			MaxKeys: d.MaxKeys, Baseline: d.Baseline, Scope: d.Scope, Expression: d.Expression,
 		}
 		if err := fits(settings, known); err != nil {
 			faults = append(faults, cfg.Fault("ANOMALY_DETECTORS", err.Error()))
