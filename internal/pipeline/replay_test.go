@@ -72,6 +72,9 @@ func replay(t *testing.T, scope string, crash int, applied bool, peers func() ([
 // A crash at a commit, whether it was applied or not, changes no flag: of the scope shard whatever the batches are, of the scope
 // stream as long as the others tell the same.
 func TestFlagsOverCrashes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("commits hundreds of times")
+	}
 	other := newLab(t, func(c *Config, _ *fakeShard) {
 		c.Detectors = []anomaly.Settings{{Name: "source", Kind: "rate", Key: []string{"ip"}, Scope: anomaly.ScopeStream}}
 	})
