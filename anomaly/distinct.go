@@ -54,10 +54,10 @@ func (d *distinct) appendReason(dst []byte, about *subject, v *Verdict) []byte {
 // hash is FNV-1a (Fowler, Noll, Vo) of 64 bits, of which multiplications and shifts then spread every bit over all others: the finishing
 // step of MurmurHash3 (Appleby). It has no secret: whoever chooses the values can choose some that collide, and so be
 // counted for fewer than they are.
-func hash(b []byte) uint64 {
+func hash[B []byte | string](b B) uint64 {
 	h := uint64(14695981039346656037)
-	for _, c := range b {
-		h = (h ^ uint64(c)) * 1099511628211
+	for i := range len(b) {
+		h = (h ^ uint64(b[i])) * 1099511628211
 	}
 	h = (h ^ h>>33) * 0xff51afd7ed558ccd
 	h = (h ^ h>>33) * 0xc4ceb9fe1a85ec53

@@ -65,6 +65,25 @@
 //
 // An expression that is true of a record in order; see the package expression. It learns nothing.
 //
+// # Scope
+//
+// With random partition keys each shard sees a part of a key's records. A detector of the scope "stream" counts those of the others, too. With
+// its snapshot each shard tells (a summary) what it counts of all keys whose hash is below a bound, and of the busiest others. The hash is the
+// same in all shards: so the keys below the least of their bounds are one sample of the stream's keys, of which the counts can be added up
+// (coordinated samples: Cohen and Kaplan 2007, of the k least hashes). E(n) comes from the sums of the sample, and counts each of its keys
+// for as many as it stands for; n is what the others told of the key, and what this shard counts. A count that a busy shard leaves out of
+// its summary is missing: n is never too high.
+//
+// What others tell is taken up by SetPeers, right before a snapshot, and is part of it. So this holds: records that are judged after the
+// same snapshot, until the next, have the same verdicts, whatever becomes of the others or of the process meanwhile. Two readings
+// of the same records may differ only in rows that one of them judges after a later snapshot than the other: after a crash, those between where
+// the batch that was lost ended and where the one in its place ends, and all that come after, as others may then tell something else. Of
+// the scope "shard" no verdict depends on where snapshots are taken.
+//
+// What was told is as old as the commits: with a snapshot every minute up to two minutes and the time that a summary travels. It
+// leaves the window as other counts do. A shard whose clock is more than a window from another's does not use what that one tells, and one that
+// knows nothing of others, or of fewer than ten keys of the sample, judges by itself.
+//
 // # Episodes
 //
 // Where episodes are followed, see [Engine.Follow], those of all kinds are alike: one opens with the first flagged row of a key, peaks
@@ -77,8 +96,8 @@
 //
 // # Limits
 //
-// A detector sees the records of its own shard. With random partition keys a shard shows it a part of each key's
-// records, with the key as partition key it sees all of them. A population in which a few keys are always far above the
+// A detector of the scope "shard" sees the records of its own shard: with random partition keys a part of each key's
+// records, with the key as partition key all of them. A population in which a few keys are always far above the
 // rest (a power law) hides one that newly comes among them: "self" suits it. A population of fewer than ten keys says
 // nothing: the detector is warming up, and flags nothing.
 package anomaly

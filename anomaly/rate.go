@@ -43,6 +43,10 @@ func (w *windows[T, P]) appendUsual(dst []byte, about *subject, v *Verdict, verb
 	if v.Own {
 		return fmt.Appendf(dst, "; in %d windows before it %s %.3g %s on average", v.Samples, verb, v.Expected, noun)
 	}
+	if w.view != nil {
+		percent, others, most := w.view.ordinary(v.Count)
+		return fmt.Appendf(dst, " over all shards; %v%% of the other %d values of %s %s at most %d %s", percent, w.view.standsFor(others), about.columns, verb, most, noun)
+	}
 	percent, others, most := w.ordinary(v.Count)
 	return fmt.Appendf(dst, "; %v%% of the other %d values of %s %s at most %d %s", percent, others, about.columns, verb, most, noun)
 }

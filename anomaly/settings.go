@@ -26,6 +26,12 @@ const (
 	Both       = "both"
 )
 
+// The scopes of the kinds rate and distinct: whose counts a key is judged by.
+const (
+	ScopeShard  = "shard"
+	ScopeStream = "stream"
+)
+
 // Defaults of all kinds.
 const (
 	DefaultMaxKeys = 100_000
@@ -58,11 +64,17 @@ type Settings struct {
 	MinCount   *int64        // fewer observations are never flagged; nil: as the kind has it
 	MaxKeys    int           // 0: DefaultMaxKeys
 	Baseline   string        // population, self or both; empty: population
+	Scope      string        // shard or stream; empty: shard
 	Expression string        // of rule: true when the record is in order
 }
 
 // Complete gives the settings with the defaults of their kind in the place of what is not set, or says what is wrong with them.
 func (s Settings) Complete() (Settings, error) { return s.withDefaults() }
+
+// Streamwide tells whether a detector is of the scope stream.
+func Streamwide(settings []Settings) bool {
+	return slices.ContainsFunc(settings, func(s Settings) bool { return s.Scope == ScopeStream })
+}
 
 // withDefaults fills in what is not set, and checks what is.
 func (s Settings) withDefaults() (Settings, error) {
@@ -88,6 +100,9 @@ func (s Settings) withDefaults() (Settings, error) {
 	if s.Baseline == "" {
 		s.Baseline = Population
 	}
+	if s.Scope == "" {
+		s.Scope = ScopeShard
+	}
 	counts := s.Kind == KindRate || s.Kind == KindDistinct
 	switch {
 	case s.Window < slots*time.Millisecond:
@@ -100,6 +115,10 @@ func (s Settings) withDefaults() (Settings, error) {
 		return fail("%d keys are too few to tell what is usual; let it keep %d at least", s.MaxKeys, minKeys)
 	case s.Baseline != Population && s.Baseline != Self && s.Baseline != Both:
 		return fail("there is no baseline %q; there are population, self and both", s.Baseline)
+	case s.Scope != ScopeShard && s.Scope != ScopeStream:
+		return fail("there is no scope %q; there are shard and stream", s.Scope)
+	case s.Scope == ScopeStream && (!counts || s.Baseline != Population):
+		return fail("the scope stream is of the kinds rate and distinct with the baseline population only: a shard knows no more than its own of a key's past; let it be shard")
 	case counts && s.Baseline != Self && len(s.Key) == 0:
 		return fail("without a key there is no population of keys: name key columns, or take the baseline self")
 	case s.Kind == KindValue && s.Metric == "", s.Kind == KindDistinct && s.Metric == "":

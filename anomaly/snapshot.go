@@ -5,24 +5,47 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 )
 
 // A snapshot is, with integers as varints unless a width is given:
 //
 //	magic, and for each detector: its name, the length of its state, its state; then the episodes likewise, where they are followed
 //
-// A state begins with a number that tells its kind and version; see appendState of the kinds.
-const magic = "sluice-anomaly\x01"
+// A state begins with a number that tells its kind and version; see appendState of the kinds. Of a detector of the scope stream there are two
+// more, whose names are its own and an ending: what it tells other shards, before the states of all detectors, and what they told it, after its
+// own. A program that does not know them passes them over.
+const (
+	magic       = "sluice-anomaly\x01"
+	summaryName = "/summary"
+	peersName   = "/peers"
+)
 
 // Snapshot appends what the detectors learned. The same state gives the same bytes.
+//
+// The engine goes on as one that is restored from the snapshot would.
 func (e *Engine) Snapshot(dst []byte) []byte {
 	dst = append(dst, magic...)
 	var state []byte
+	add := func(name string) {
+		dst = appendBytes(appendBytes(dst, []byte(name)), state)
+	}
+	for i := range e.detectors {
+		if s := e.detectors[i].shares(); s != nil {
+			state = s.appendSummary(state[:0])
+			add(e.detectors[i].settings.Name + summaryName)
+		}
+	}
 	for i := range e.detectors {
 		d := &e.detectors[i]
 		state = d.appendState(state[:0])
-		dst = appendBytes(dst, []byte(d.settings.Name))
-		dst = appendBytes(dst, state)
+		add(d.settings.Name)
+		if s := d.shares(); s != nil {
+			s.look()
+			if state = s.appendPeers(state[:0]); len(state) > 0 {
+				add(d.settings.Name + peersName)
+			}
+		}
 	}
 	if e.episodes != nil {
 		state = e.episodes.appendState(state[:0])
@@ -31,10 +54,99 @@ func (e *Engine) Snapshot(dst []byte) []byte {
 	return dst
 }
 
+// SummarySize is how many of the first bytes of a snapshot are for the engines of other shards, which take them by SetPeers; 0: none.
+func SummarySize(snapshot []byte) int {
+	in := reader{rest: snapshot}
+	if string(in.take(len(magic))) != magic {
+		return 0
+	}
+	size := 0
+	for {
+		name := in.bytes()
+		in.bytes()
+		if in.failed || !strings.HasSuffix(string(name), summaryName) {
+			return size
+		}
+		size = len(snapshot) - len(in.rest)
+	}
+}
+
+// SetPeers tells the detectors of the scope stream what the other shards have counted: the first bytes of each one's newest snapshot (see
+// SummarySize), in any order. It takes the place of what they were told before. With nothing, each shard is judged alone.
+// The error tells of what could not be used; the rest was.
+func (e *Engine) SetPeers(summaries [][]byte) error {
+	told := map[string][][]byte{} // by detector
+	var errs []error
+	for _, text := range summaries {
+		in := reader{rest: text}
+		if string(in.take(len(magic))) != magic {
+			errs = append(errs, errors.New("what another shard tells is no summary, or one of a newer version"))
+			continue
+		}
+		for len(in.rest) > 0 {
+			name, one := in.bytes(), in.bytes()
+			if in.failed {
+				errs = append(errs, errDamagedSummary)
+				break
+			}
+			if of, ok := strings.CutSuffix(string(name), summaryName); ok {
+				told[of] = append(told[of], one)
+			}
+		}
+	}
+	for i := range e.detectors {
+		d := &e.detectors[i]
+		if s := d.shares(); s != nil {
+			if err := s.setPeers(told[d.settings.Name]); err != nil {
+				errs = append(errs, fmt.Errorf("detector %s: %w", d.settings.Name, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Inherit tells that what was restored was counted by the shards that this one was made of. The detectors of the scope stream keep it as
+// the counts of other shards: of those that come of a split each is told of it, and none of them tells it again.
+func (e *Engine) Inherit() {
+	for i := range e.detectors {
+		if s := e.detectors[i].shares(); s != nil {
+			s.inherit()
+		}
+	}
+}
+
+// shares gives the kind of a detector that judges by what all shards count; nil: it does not.
+func (d *detector) shares() sharer {
+	if d.settings.Scope != ScopeStream {
+		return nil
+	}
+	return d.kind.(sharer)
+}
+
 // Restore takes over a snapshot. Detectors that are unknown to it, or were then of another kind, begin anew, and those that are no more are
 // forgotten; the error, if any, tells which, and the engine can be used all the same.
 func (e *Engine) Restore(snapshot []byte) error {
-	return e.load(snapshot, func(d *detector, from kind) { d.kind = from })
+	err := e.load(snapshot, func(d *detector, from kind) { d.kind = from })
+	return errors.Join(err, e.loadPeers(snapshot))
+}
+
+// loadPeers takes over what other shards had told.
+func (e *Engine) loadPeers(snapshot []byte) error {
+	var errs []error
+	in := reader{rest: snapshot}
+	in.take(len(magic))
+	for len(in.rest) > 0 {
+		name, state := string(in.bytes()), in.bytes()
+		for i := range e.detectors {
+			d := &e.detectors[i]
+			if s := d.shares(); s != nil && name == d.settings.Name+peersName {
+				if err := s.readPeers(state); err != nil {
+					errs = append(errs, fmt.Errorf("detector %s goes on without the other shards: %w", d.settings.Name, err))
+				}
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Merge adds the snapshot of another shard, of which this one continues the records, to what was restored before.

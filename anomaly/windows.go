@@ -52,6 +52,9 @@ type windows[T any, P interface {
 	hand    int // where the next entry to evict is looked for
 	evicted uint64
 	index   map[string]int32 // into entries
+
+	peers *summary[T, P] // what the other shards told last; nil: nothing
+	view  *whole[T, P]   // made of it; nil: the keys of this shard are judged alone
 }
 
 // entry is a key.
@@ -74,9 +77,9 @@ func newWindows[T any, P interface {
 	return w
 }
 
-// count takes in a record of a key at a time, in milliseconds since 1970, and judges it. A record that is older than the
+// count takes in a record of a key, with the hash of what is counted, at a time in milliseconds since 1970, and judges it. A record that is older than the
 // window is judged but not counted.
-func (w *windows[T, P]) count(key []byte, hash uint64, at int64) Verdict {
+func (w *windows[T, P]) count(key []byte, value uint64, at int64) Verdict {
 	slot := floorDiv(at, w.slotMs)
 	late := w.now != 0 && slot <= w.now-slots
 	if w.behind++; !late {
@@ -97,13 +100,20 @@ func (w *windows[T, P]) count(key []byte, hash uint64, at int64) Verdict {
 	}
 	e := &w.entries[i]
 	if late { // as if it had come in the window
-		return w.judge(&e.past, P(&e.tally).preview(hash), len(w.entries))
+		n := P(&e.tally).preview(value)
+		if w.view != nil {
+			return w.view.judge(&e.past, w.view.preview(hash(key), value, n), len(w.entries))
+		}
+		return w.judge(&e.past, n, len(w.entries))
 	}
 	before := e.total
-	e.total = P(&e.tally).add(ring(slot), hash)
+	e.total = P(&e.tally).add(ring(slot), value)
 	w.changed(before, e.total)
 	if w.unfitted >= refitEvery && w.unfitted >= len(w.entries)/8 {
 		w.refit()
+	}
+	if w.view != nil {
+		return w.view.judge(&e.past, w.view.count(hash(key), ring(slot), value, before, e.total), len(w.entries))
 	}
 	return w.judge(&e.past, e.total, len(w.entries))
 }
@@ -137,6 +147,9 @@ func (w *windows[T, P]) remove(i int) {
 	e := &w.entries[i]
 	if e.total > 0 {
 		w.counts[bucket(e.total)]--
+		if w.view != nil {
+			w.view.evicted(hash(e.key), e.total)
+		}
 	}
 	delete(w.index, e.key)
 	last := len(w.entries) - 1
@@ -171,8 +184,10 @@ func (w *windows[T, P]) advance(slot int64) {
 	}
 	w.now = slot
 	if steps == 0 {
+		w.look()
 		return
 	}
+	w.view = nil // it is of the window before
 	for i := 0; i < len(w.entries); {
 		e := &w.entries[i]
 		if e.total == 0 && (!w.self || e.past.mean < 0.05) { // nothing is known of it that a new key would not have
@@ -183,6 +198,7 @@ func (w *windows[T, P]) advance(slot int64) {
 	}
 	w.recount()
 	w.refit()
+	w.look()
 }
 
 // setBack empties the window: what is in it was counted by a clock that went wrong.
@@ -192,6 +208,7 @@ func (w *windows[T, P]) setBack(slot int64) {
 		w.entries[i].tally, w.entries[i].total = none, 0
 	}
 	w.now, w.behind = slot, 0
+	w.peers, w.view = nil, nil
 	w.recount()
 	w.refit()
 }
@@ -307,6 +324,9 @@ func (w *windows[T, P]) rescale(window time.Duration) {
 // merge adds what another detector of the same settings learned: the counts are added up, and the longer past of a key
 // is kept.
 func (w *windows[T, P]) merge(from *windows[T, P]) {
+	if w.peers != nil { // they have told what the other counted, as of its last commit
+		return
+	}
 	now := max(w.now, from.now)
 	for _, one := range []*windows[T, P]{w, from} {
 		if now > one.now && one.now != 0 {

@@ -22,6 +22,7 @@ type Batch struct {
 	Finished   bool      // the shard is closed and Checkpoint is its last record
 	Files      []File    // MaxFiles at most
 	State      []byte    // belongs to Checkpoint, and comes back from Session.State; nil for none
+	Summary    int       // so many of the first bytes of State are told to the other shards, by Session.Peers; 0: none
 	Schema     int
 	Trigger    string // why the batch ended, for the metrics
 }
@@ -57,7 +58,7 @@ func (s *Session) Commit(ctx context.Context, b Batch) error {
 	s.hold.Commit(protocol.Batch{
 		ID:   fmt.Sprintf("%s/%d/%d/%08x", lease.Shard, lease.Epoch, lease.CommitNo+1, rand.Uint32()),
 		Time: begun.UTC().Format(time.RFC3339Nano), Checkpoint: b.Checkpoint, ReadUntil: stampUnlessZero(b.ReadUntil), Finished: b.Finished,
-		Files: files, State: b.State, Schema: b.Schema, Trigger: b.Trigger,
+		Files: files, State: b.State, Summary: b.Summary, Schema: b.Schema, Trigger: b.Trigger,
 	})
 	if err := s.drive(ctx, b.Files); err != nil {
 		return err

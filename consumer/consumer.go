@@ -78,6 +78,8 @@ type Consumer struct {
 	given    map[string]time.Time // when this worker gave a shard back
 	gone     map[string]time.Time // since when the uploads of a commit are seen to be lost; by its id
 	draining bool
+	told     map[string]told // by shard; replaced as a whole
+	gathered bool            // the last time, all could be read
 
 	first firstListing // set before the event loop starts
 }
@@ -148,6 +150,7 @@ func (c *Consumer) Run(ctx context.Context, grace time.Duration) error {
 	always := func(d time.Duration) func() time.Duration { return func() time.Duration { return d } }
 	keep(always(c.cfg.Failover/5), c.leave, "heartbeat", c.beat)
 	keep(c.lookEvery, nil, lookAtLeases, c.look)
+	keep(c.lookEvery, nil, gatherSummaries, c.gather)
 	keep(always(listEvery), c.relist, "list the shards", c.list)
 	cleaned := false // soon after the start, so that a process which is often restarted cleans up, too; and soon again where that failed
 	keep(func() time.Duration {

@@ -296,7 +296,7 @@ func TestSnapshotsThatAreLost(t *testing.T) {
 			states, warnings := make(chan [][]byte, 1), make(chan error, 1)
 			l.start("second", func(c *Config) {
 				c.Process = func(ctx context.Context, s *Session) error {
-					found, err := s.State(ctx, func(err error) { warnings <- err })
+					found, _, err := s.State(ctx, func(err error) { warnings <- err })
 					if err != nil {
 						return err
 					}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -232,7 +233,7 @@ func (w *labWorker) kill() {
 // copyRecords is a Process that writes what it reads, in batches of about n records.
 func copyRecords(n int) func(context.Context, *Session) error {
 	return func(ctx context.Context, s *Session) error {
-		states, err := s.State(ctx, func(err error) { panic(err) })
+		states, _, err := s.State(ctx, func(err error) { panic(err) })
 		if err != nil {
 			return err
 		}
@@ -427,6 +428,14 @@ func (m *memory) Get(ctx context.Context, key string) (body []byte, err error) {
 		return nil
 	})
 	return body, err
+}
+
+func (m *memory) ReadAt(ctx context.Context, key string, p []byte, offset int64) error {
+	body, err := m.Get(ctx, key)
+	if err == nil && copy(p, body[offset:]) < len(p) {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 func (m *memory) Delete(ctx context.Context, key string) error {

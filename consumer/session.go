@@ -58,25 +58,24 @@ func (s *Session) Fetches() <-chan Fetch { return s.fetches }
 func (s *Session) Stopping() <-chan struct{} { return s.stopping }
 
 // State gives the snapshot committed with the position at which the session begins. For a shard without a commit of
-// its own these are the snapshots of its parents. A snapshot that is missing or damaged is passed over, and told of
+// its own it inherits: these are the snapshots of its parents. A snapshot that is missing or damaged is passed over, and told of
 // by warn: the data goes on without it.
-func (s *Session) State(ctx context.Context, warn func(error)) ([][]byte, error) {
+func (s *Session) State(ctx context.Context, warn func(error)) (states [][]byte, inherits bool, err error) {
 	lease := s.hold.Lease()
 	refs := []*protocol.StateRef{lease.State}
-	if !lease.Begun() {
+	if inherits = !lease.Begun(); inherits {
 		refs = nil
 		for _, parent := range lease.Parents {
 			var l *protocol.Lease
 			err := s.retry(ctx, "read the parent", func() (err error) { l, err = s.c.table.read(ctx, parent); return })
 			if err != nil {
-				return nil, err
+				return nil, false, err
 			}
 			if l != nil {
 				refs = append(refs, l.State)
 			}
 		}
 	}
-	var states [][]byte
 	for _, ref := range refs {
 		if ref == nil {
 			continue
@@ -90,7 +89,7 @@ func (s *Session) State(ctx context.Context, warn func(error)) ([][]byte, error)
 			return
 		})
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if sum := sha256.Sum256(body); hex.EncodeToString(sum[:]) != ref.SHA256 {
 			warn(fmt.Errorf("the snapshot %s of shard %s is missing or damaged: the detectors start without it", ref.Key, s.Shard()))
@@ -98,7 +97,7 @@ func (s *Session) State(ctx context.Context, warn func(error)) ([][]byte, error)
 		}
 		states = append(states, body)
 	}
-	return states, nil
+	return states, inherits, nil
 }
 
 // run is the session's goroutine: finish what the last holder left, process, and give the shard back.

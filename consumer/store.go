@@ -23,6 +23,9 @@ type Store interface {
 	// Get reads an object whole. The error is fs.ErrNotExist where there is none.
 	Get(ctx context.Context, key string) ([]byte, error)
 
+	// ReadAt fills p with the bytes of an object from an offset on. The error is fs.ErrNotExist where there is no such object.
+	ReadAt(ctx context.Context, key string, p []byte, offset int64) error
+
 	// Delete removes an object; a missing one is no error.
 	Delete(ctx context.Context, key string) error
 

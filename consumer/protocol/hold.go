@@ -17,6 +17,7 @@ type Batch struct {
 	Finished   bool      // the shard is closed and Checkpoint is its last record
 	Files      []NewFile // MaxFiles at most
 	State      []byte    // belongs to Checkpoint; nil: none
+	Summary    int       // so many of the first bytes of State may be read alone; 0: none
 	Schema     int
 	Trigger    string // why the batch ended
 }
@@ -153,6 +154,10 @@ func (h *Hold) Commit(b Batch) {
 	if b.State != nil {
 		sum := sha256.Sum256(b.State)
 		next.State = &StateRef{Key: h.names.state(&next), SHA256: hex.EncodeToString(sum[:])}
+		if b.Summary > 0 {
+			sum := sha256.Sum256(b.State[:b.Summary])
+			next.State.Summary, next.State.SummarySHA256 = b.Summary, hex.EncodeToString(sum[:])
+		}
 	}
 	c := &Commit{ID: b.ID, Shard: next.Shard, Epoch: next.Epoch, Number: next.CommitNo, Time: b.Time, After: h.lease.Checkpoint,
 		Checkpoint: next.Checkpoint, Finished: b.Finished, Trigger: b.Trigger, Files: make([]File, len(b.Files)), Before: h.lease.State}

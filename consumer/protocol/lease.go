@@ -64,6 +64,9 @@ func (c *Commit) Record() []byte { return document(c) }
 type StateRef struct {
 	Key    string `json:"key"`
 	SHA256 string `json:"sha256"` // in hexadecimal
+
+	Summary       int    `json:"summary,omitempty"`       // so many of its first bytes are for the other shards
+	SummarySHA256 string `json:"summarySha256,omitempty"` // of these
 }
 
 // The attributes of a shard's item.

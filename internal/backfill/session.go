@@ -36,7 +36,10 @@ func (s *session) Fetches() <-chan consumer.Fetch { return s.fetches }
 func (s *session) Stopping() <-chan struct{} { return nil }
 
 // State is none: the detectors begin anew with each file.
-func (s *session) State(context.Context, func(error)) ([][]byte, error) { return nil, nil }
+func (s *session) State(context.Context, func(error)) ([][]byte, bool, error) { return nil, false, nil }
+
+// Peers are none: a file is judged by itself.
+func (s *session) Peers() ([][]byte, bool) { return nil, true }
 
 // Agreed, Agree and Amend are those of the place where the rows go.
 func (s *session) Agreed(ctx context.Context, name string) (string, error) {
@@ -137,6 +140,7 @@ func (m *metrics) Duplicates(int)                       {}
 func (m *metrics) ExpressionFaults(int)                 {}
 func (m *metrics) Skewed(int)                           {}
 func (m *metrics) SnapshotLost()                        {}
+func (m *metrics) PeersLost()                           {}
 func (m *metrics) Buffered(int64)                       {}
 func (m *metrics) Abnormal([]pipeline.Abnormal)         {}
 func (m *metrics) Episode(string, string)               {}

@@ -95,6 +95,7 @@ type Detector struct {
 	MinCount  *int64
 	MaxKeys   int
 	Baseline  string // population, self or both
+	Scope     string // shard or stream
 
 	Expression string // its syntax is not checked here
 }

@@ -126,8 +126,8 @@ func TestFields(t *testing.T) {
 		GlueDatabase: "lake", GlueTable: "tickets_2",
 		Detectors: []Detector{
 			{Name: "source_rate", Kind: "rate", Key: []string{"sourceip", "transactiontype"}, Window: 10 * time.Minute,
-				Threshold: &zero, MinCount: &twenty, MaxKeys: 5000, Baseline: "both", Metric: "user", Expression: "a > b"},
-			{Name: "all", Kind: "rate", Window: 5 * time.Minute, MaxKeys: 100000, Baseline: "population"},
+				Threshold: &zero, MinCount: &twenty, MaxKeys: 5000, Baseline: "both", Scope: "shard", Metric: "user", Expression: "a > b"},
+			{Name: "all", Kind: "rate", Window: 5 * time.Minute, MaxKeys: 100000, Baseline: "population", Scope: "shard"},
 		},
 		IntakeAddr: ":9465", IntakeStream: "tickets-delivery", IntakeKeysFile: "/etc/sluice/keys",
 		HTTPAddr: "[::1]:0", Status: false, StatusKeys: false, Log: "text", LogLevel: "warn", AllowInsecureEndpoints: true,

@@ -370,6 +370,11 @@ func detectorKeys() []key[Detector] {
 			set: into(func(d *Detector) *string { return &d.Baseline }, oneOf("population", "self", "both")),
 		},
 		{
+			name: "SCOPE", def: "shard",
+			doc: "of `rate` and `distinct`, the records that a key's counts are of: those of its own shard (`shard`), which is right where the partition key is the detector's key, or of the whole stream (`stream`, with `baseline: population`): with what the other shards had counted at their last commits, for partition keys that are random",
+			set: into(func(d *Detector) *string { return &d.Scope }, oneOf("shard", "stream")),
+		},
+		{
 			name: "EXPRESSION", note: "required for `rule`",
 			doc: "true when the record is in order, such as `amount > 0 && abs(total - units * price) < 0.005`; the columns are its variables",
 			set: into(func(d *Detector) *string { return &d.Expression }, anyText),

@@ -37,16 +37,16 @@ type Metrics struct {
 	intakeBytes    atomic.Uint64
 	intakeInFlight atomic.Int64
 
-	rescued, skewed, duplicates, filtered, expressionFaults, files, lost, trimmed, givenUp, snapshots prometheus.Counter
-	rejected, anomalies, unusable, commits, awsErrors, catalogErrors                                  *counters
-	intakeRecords, intakeRequests                                                                     *counters
-	alerts, alertsSent, alertFailures, alertsDropped                                                  *counters
-	alertsPassedOver, alertsMuted                                                                     prometheus.Counter
-	alertQueue                                                                                        *prometheus.GaugeVec
-	partitions                                                                                        prometheus.Counter
-	catalogCurrent                                                                                    prometheus.Gauge
-	now                                                                                               func() time.Time
-	commitDuration, fileSize                                                                          prometheus.Histogram
+	rescued, skewed, duplicates, filtered, expressionFaults, files, lost, trimmed, givenUp, snapshots, peersLost prometheus.Counter
+	rejected, anomalies, unusable, commits, awsErrors, catalogErrors                                             *counters
+	intakeRecords, intakeRequests                                                                                *counters
+	alerts, alertsSent, alertFailures, alertsDropped                                                             *counters
+	alertsPassedOver, alertsMuted                                                                                prometheus.Counter
+	alertQueue                                                                                                   *prometheus.GaugeVec
+	partitions                                                                                                   prometheus.Counter
+	catalogCurrent                                                                                               prometheus.Gauge
+	now                                                                                                          func() time.Time
+	commitDuration, fileSize                                                                                     prometheus.Histogram
 }
 
 // Histograms have fixed buckets, and beside them native ones for a Prometheus that asks for them in its protobuf format: each
@@ -123,6 +123,8 @@ func newMetrics(build Build, health *Health, now func() time.Time) *Metrics {
 		"Times that records may have grown older than the stream's retention before they were read; the log has the range. Kinesis does not tell how many they were. Worry at the first: lengthen the retention, and find out why nobody read.")
 	m.snapshots = count("sluice_detector_snapshots_lost_total",
 		"Snapshots of the detectors that were missing, damaged or of other settings when a shard was taken, so that its detectors began anew. Once after a change of the detectors is in order; worry about any other.")
+	m.peersLost = count("sluice_detector_peers_lost_total",
+		"Commits at which it was not known what all other shards had counted, though a detector has the scope stream. It goes on with what it was told before, and as soon as that has left its window, by its own shard alone. A few after the start are in order; worry when it grows with the commits: snapshots under SLUICE_STATE_PREFIX cannot be read.")
 	m.rejected = newCounters(r, "sluice_records_rejected_total",
 		"Records that are no rows, and were written under the error prefix. Worry when it is more than a trickle, and read the files there.", "reason")
 	m.anomalies = newCounters(r, "sluice_anomalies_total",
@@ -253,6 +255,9 @@ func (m *Metrics) Buffered(delta int64) { m.buffered.Add(delta) }
 
 // SnapshotLost counts snapshots of detectors that could not be used.
 func (m *Metrics) SnapshotLost() { m.snapshots.Inc() }
+
+// PeersLost counts commits without what the other shards told.
+func (m *Metrics) PeersLost() { m.peersLost.Inc() }
 
 // Detector tells how many keys a detector keeps for a shard, and how many it has forgotten for want of room since its
 // engine was made for that shard.

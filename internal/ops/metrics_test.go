@@ -72,6 +72,7 @@ func use(m *Metrics, shard string) {
 	m.Buffered(-256)
 	m.Detector("rate", shard, 7, 5)
 	m.SnapshotLost()
+	m.PeersLost()
 	m.AWSError("kinesis", "GetRecords", "throttled")
 	m.IntakeRequest("PutRecord", "OK")
 	m.IntakeRecords(3, 1, 300)
@@ -126,6 +127,7 @@ func TestScrape(t *testing.T) {
 		{"sluice_detector_evictions_total", "counter", `sluice_detector_evictions_total{detector="rate"} 5`},
 		{"sluice_detector_unusable_total", "counter", `sluice_detector_unusable_total{detector="rate"} 6`},
 		{"sluice_detector_snapshots_lost_total", "counter", `sluice_detector_snapshots_lost_total 1`},
+		{"sluice_detector_peers_lost_total", "counter", `sluice_detector_peers_lost_total 1`},
 		{"sluice_aws_errors_total", "counter", `sluice_aws_errors_total{class="throttled",operation="GetRecords",service="kinesis"} 1`},
 		{"sluice_partitions_registered_total", "counter", `sluice_partitions_registered_total 3`},
 		{"sluice_catalog_errors_total", "counter", `sluice_catalog_errors_total{operation="table"} 1`},

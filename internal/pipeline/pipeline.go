@@ -55,6 +55,7 @@ type Metrics interface {
 	Episode(detector, phase string)                          // likewise, for each notice of an episode
 	EpisodesPassedOver(n int)                                // that are not followed, or notices that are not kept, for their number
 	SnapshotLost()                                           // a detectors' snapshot that should be there could not be used
+	PeersLost()                                              // at a commit it was not known what other shards told, though a detector asks
 	Buffered(delta int64)                                    // bytes that the open batches hold
 	Detector(name, shard string, keys int, evictions uint64) // of a shard's detector, after a commit
 }
@@ -71,7 +72,8 @@ type Shard interface {
 	Shard() string
 	Fetches() <-chan consumer.Fetch
 	Stopping() <-chan struct{}
-	State(ctx context.Context, warn func(error)) ([][]byte, error)
+	State(ctx context.Context, warn func(error)) (states [][]byte, inherits bool, err error)
+	Peers() (summaries [][]byte, ok bool)
 	Agreed(ctx context.Context, name string) (string, error)
 	Agree(ctx context.Context, name, body string) (string, error)
 	Amend(ctx context.Context, name, old, body string) (string, error)

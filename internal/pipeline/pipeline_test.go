@@ -37,8 +37,12 @@ type fakeShard struct {
 	fetches  chan consumer.Fetch
 	stopping chan struct{}
 	states   [][]byte
+	inherits bool
+	peers    func() ([][]byte, bool)
 	lost     error // of a snapshot that should be among them
 	fenced   bool
+	crash    func() error // before a commit, if set: what it fails with
+	applied  bool         // a commit that fails so was applied all the same
 	batches  []consumer.Batch
 }
 
@@ -46,11 +50,18 @@ func (s *fakeShard) Shard() string                  { return "shardId-0000000000
 func (s *fakeShard) Fetches() <-chan consumer.Fetch { return s.fetches }
 func (s *fakeShard) Stopping() <-chan struct{}      { return s.stopping }
 
-func (s *fakeShard) State(_ context.Context, warn func(error)) ([][]byte, error) {
+func (s *fakeShard) State(_ context.Context, warn func(error)) ([][]byte, bool, error) {
 	if s.lost != nil {
 		warn(s.lost)
 	}
-	return s.states, nil
+	return s.states, s.inherits, nil
+}
+
+func (s *fakeShard) Peers() ([][]byte, bool) {
+	if s.peers == nil {
+		return nil, true
+	}
+	return s.peers()
 }
 
 func (s *fakeShard) Agreed(_ context.Context, name string) (string, error) {
@@ -81,10 +92,16 @@ func (s *fakeShard) Commit(_ context.Context, b consumer.Batch) error {
 	if s.fenced {
 		return consumer.ErrFenced
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.batches = append(s.batches, b)
-	return nil
+	var err error
+	if s.crash != nil {
+		err = s.crash()
+	}
+	if err == nil || s.applied {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.batches = append(s.batches, b)
+	}
+	return err
 }
 
 // commits is the number of batches so far, for a test that looks while the shard is at work.
@@ -99,7 +116,7 @@ type counts struct {
 	mu                                   sync.Mutex
 	records, rescued, duplicates, skewed int
 	filtered, faults                     int
-	snapshots                            int
+	snapshots, alone                     int
 	rejected, anomalies, unusable        map[string]int
 	abnormal                             map[string]string
 	episodes                             []string // phases
@@ -115,6 +132,7 @@ func (c *counts) Filtered(n int)          { c.mu.Lock(); c.filtered += n; c.mu.U
 func (c *counts) ExpressionFaults(n int)  { c.mu.Lock(); c.faults += n; c.mu.Unlock() }
 func (c *counts) Buffered(n int64)        { c.mu.Lock(); c.buffered += n; c.mu.Unlock() }
 func (c *counts) SnapshotLost()           { c.mu.Lock(); c.snapshots++; c.mu.Unlock() }
+func (c *counts) PeersLost()              { c.mu.Lock(); c.alone++; c.mu.Unlock() }
 func (c *counts) Rejected(reason string, n int) {
 	c.mu.Lock()
 	c.rejected[reason] += n

@@ -99,7 +99,7 @@ func (s *shard) restore(ctx context.Context) (err error) {
 		s.p.cfg.Metrics.SnapshotLost()
 		s.p.cfg.Log.Warn("a snapshot of the detectors was passed over", "shard", s.session.Shard(), "error", err)
 	}
-	states, err := s.session.State(ctx, warn)
+	states, inherits, err := s.session.State(ctx, warn)
 	if err != nil {
 		return err
 	}
@@ -111,6 +111,9 @@ func (s *shard) restore(ctx context.Context) (err error) {
 		if err := load(state); err != nil {
 			warn(err)
 		}
+	}
+	if inherits {
+		s.engine.Inherit()
 	}
 	// They were committed; whether the process that did it came so far as to announce them is not known.
 	s.announce(s.engine.Waiting())
@@ -284,6 +287,24 @@ func (s *shard) wait(first *consumer.Record) time.Duration {
 	return interval - min(max(time.Since(first.Arrival), 0), interval)
 }
 
+// meet tells the detectors what the other shards told last. It is done right before a snapshot is taken, and nowhere else: so the
+// view that records are judged by is saved with the position before the first of them, and whoever reads them again from there judges
+// them by the same.
+func (s *shard) meet() {
+	if !anomaly.Streamwide(s.p.cfg.Detectors) {
+		return
+	}
+	summaries, ok := s.session.Peers()
+	if !ok { // what is known of them stays until it has left the window
+		s.p.cfg.Metrics.PeersLost()
+		return
+	}
+	if err := s.engine.SetPeers(summaries); err != nil {
+		s.p.cfg.Metrics.PeersLost()
+		s.p.cfg.Log.Warn("what another shard tells was passed over", "shard", s.session.Shard(), "error", err)
+	}
+}
+
 // commit makes what was taken since the last commit durable and visible, together with the position after it and what
 // the detectors know there.
 func (s *shard) commit(ctx context.Context, trigger string) error {
@@ -309,7 +330,9 @@ func (s *shard) commit(ctx context.Context, trigger string) error {
 	if len(s.p.cfg.Detectors) > 0 {
 		s.told.take(s.engine.Told)
 		s.engine.Settle()
+		s.meet()
 		b.State = s.engine.Snapshot(nil)
+		b.Summary = anomaly.SummarySize(b.State)
 	}
 	if err := s.session.Commit(ctx, b); err != nil {
 		return err

@@ -110,7 +110,7 @@ func interpret(cfg *config.Config) (p plan, faults config.Faults) {
 func detector(d config.Detector) anomaly.Settings {
 	return anomaly.Settings{
 		Name: d.Name, Kind: d.Kind, Key: d.Key, Metric: d.Metric, Window: d.Window, Threshold: d.Threshold, MinCount: d.MinCount,
-		MaxKeys: d.MaxKeys, Baseline: d.Baseline, Expression: d.Expression,
+		MaxKeys: d.MaxKeys, Baseline: d.Baseline, Scope: d.Scope, Expression: d.Expression,
 	}
 }
 
