@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 
@@ -51,14 +52,11 @@ func (a *abnormal) add(rows []pipeline.Abnormal, keys bool) {
 			one.Expected, one.Lower, one.Upper = finite(r.Expected), finite(r.Lower), finite(r.Upper)
 		}
 		reason := r.Reason
-		for i, key := range r.Keys {
-			switch {
-			case len(key) == 0:
-			case !keys:
-				reason = bytes.ReplaceAll(reason, key, []byte(hiddenKey))
-			case i == 0:
-				one.Key = shown(key)
-			}
+		if keys && len(r.Keys) > 0 {
+			one.Key = shown(r.Keys[0])
+		}
+		if !keys {
+			reason = withoutKeys(reason, r.Keys)
 		}
 		one.Reason = shown(reason)
 		a.last = append(a.last, one)
@@ -66,6 +64,17 @@ func (a *abnormal) add(rows []pipeline.Abnormal, keys bool) {
 	if over := len(a.last) - LastAbnormal; over > 0 {
 		a.last = append(a.last[:0], a.last[over:]...)
 	}
+}
+
+// withoutKeys is a reason in which no key stands. One key may be the beginning of another, so the longest go first.
+func withoutKeys(reason []byte, keys [][]byte) []byte {
+	longest := slices.SortedFunc(slices.Values(keys), func(a, b []byte) int { return len(b) - len(a) })
+	for _, key := range longest {
+		if len(key) > 0 {
+			reason = bytes.ReplaceAll(reason, key, []byte(hiddenKey))
+		}
+	}
+	return reason
 }
 
 // finite is a number that JSON can have; nil for another.

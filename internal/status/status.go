@@ -171,7 +171,7 @@ func (p *Page) look(now time.Time) {
 
 // shards lists those that are not finished: those held here first, then by name.
 func (p *Page) shards(s ops.Status) []shard {
-	all := map[string]shard{}
+	all := make(map[string]shard, len(s.Owners))
 	for id, owner := range s.Owners {
 		all[id] = shard{Shard: id, Owner: owner}
 	}
@@ -186,7 +186,8 @@ func (p *Page) shards(s ops.Status) []shard {
 		}
 		all[sh.Shard] = one
 	}
-	return slices.SortedFunc(maps.Values(all), func(a, b shard) int {
+	list := slices.AppendSeq([]shard{}, maps.Values(all)) // not null in JSON
+	slices.SortFunc(list, func(a, b shard) int {
 		if a.Here != b.Here {
 			if a.Here {
 				return -1
@@ -195,6 +196,7 @@ func (p *Page) shards(s ops.Status) []shard {
 		}
 		return cmp.Compare(a.Shard, b.Shard)
 	})
+	return list
 }
 
 // encode makes JSON of what always can be: numbers are finite, and texts are made valid.

@@ -75,6 +75,7 @@ type snapshot struct {
 
 func TestEvents(t *testing.T) {
 	m, h := newMetrics()
+	fresh, _ := newMetrics()
 	m.ShowKeys()
 	at := time.Unix(1_700_000_000, 0)
 	p := newPage(testConfig(), m, h, at)
@@ -104,6 +105,9 @@ func TestEvents(t *testing.T) {
 	s := all.State
 	if s.Received != 50_000 || s.Rows != 50_000 || s.Commits != 100 || s.Flags != 500 || s.Flagged["source_rate"] != 450 || s.Up != 1000 {
 		t.Errorf("the state is %+v", s)
+	}
+	if all, _, _ := newPage(testConfig(), fresh, h, at).join(); !strings.Contains(string(all), `"shards":[]`) {
+		t.Errorf("without shards the page gets %s", all)
 	}
 	var got []string
 	for _, sh := range s.Shards {

@@ -71,8 +71,8 @@ function colour(name) {
 }
 
 function makeCharts() {
+	// All figures stand before the first plot, as their number decides how wide each is.
 	for (const c of charts) {
-		c.plot?.destroy();
 		if (!c.figure) {
 			c.figure = element("figure");
 			const caption = element("figcaption");
@@ -84,6 +84,9 @@ function makeCharts() {
 			c.figure.append(caption, c.place);
 			$("charts").append(c.figure);
 		}
+	}
+	for (const c of charts) {
+		c.plot?.destroy();
 		const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
 		c.plot = new uPlot({
 			width: c.figure.clientWidth, height: 160, legend: { show: false }, cursor: { show: false },
@@ -132,7 +135,7 @@ function showState(s) {
 		h.committed ? ago(Math.max(0, Math.round((s.now - h.committed) / 1000))) + " ago" : h.here ? "none yet" : "–",
 	]));
 	rows($("detectors"), about.detectors.map((d) => [
-		d.name, `${d.kind}${d.metric ? " of " + d.metric : ""}${d.key ? " by " + d.key : ""}`, setting(d.threshold), setting(d.min_count),
+		element("span", d.name, "name"), `${d.kind}${d.metric ? " of " + d.metric : ""}${d.key ? " by " + d.key : ""}`, setting(d.threshold), setting(d.min_count),
 		number(s.flagged[d.name], whole), number(s.keys[d.name], whole),
 	]));
 }
@@ -194,7 +197,8 @@ function connect() {
 		draw();
 		showState(s);
 		if (s.abnormal.length) {
-			abnormal.push(...s.abnormal);
+			const last = abnormal.at(-1)?.number ?? 0; // some may have come with the event "all" already
+			abnormal.push(...s.abnormal.filter((a) => a.number > last));
 			abnormal.splice(0, abnormal.length - about.abnormal_kept);
 			showAbnormal(s.flags);
 		}
