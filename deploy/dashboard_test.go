@@ -118,8 +118,8 @@ func TestDashboard(t *testing.T) {
 	}
 	for _, tt := range []struct{ name, old, new, want string }{
 		{"a metric that nobody exports", "sluice_lag_seconds", "sluice_lag_minutes", "Lag by shard, 1: [sluice_lag_minutes] is not exported"},
-		{"a label that nobody has", "by (reason)", "by (cause)", "Rejects by reason, 1: [cause] is not exported"},
-		{"a legend of a label that nobody has", "{{trigger}}", "{{cause}}", "Commits by what ended the batch, 1: nothing has the label cause"},
+		{"a label that nobody has", "by (reason)", "by (colour)", "Rejects by reason, 1: [colour] is not exported"},
+		{"a legend of a label that nobody has", "{{trigger}}", "{{colour}}", "Commits by what ended the batch, 1: nothing has the label colour"},
 		{"a variable that there is not", "$__rate_interval", "$interval", "there is no variable $interval"},
 		{"all applications", `{job=\"$app\"}`, "", "Throughput, 1: it asks for all applications"},
 		{"one over the other", `"x": 12`, `"x": 3`, "Bytes lies over Throughput"},

@@ -59,12 +59,11 @@ type Config struct {
 
 	Detectors []Detector // in the order in which they were named
 
-	AlertTopic      string // an ARN; empty: none
-	AlertWebhook    string // a URL, which may hold a secret; empty: none
-	AlertSecret     string // empty: none, or in AlertSecretFile
-	AlertSecretFile string
-	AlertQuiet      time.Duration // 0: the detector's window
-	AlertMost       int           // episodes a minute
+	AlertTopic   string        // an ARN; empty: none
+	AlertWebhook string        // a URL, which may hold a secret; empty: none
+	AlertSecret  string        // of the posts' signatures; empty: they are not signed
+	AlertQuiet   time.Duration // 0: the detector's window
+	AlertMost    int           // episodes a minute
 
 	IntakeAddr     string // host:port, or off
 	IntakeStream   string // by which producers call it

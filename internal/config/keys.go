@@ -240,11 +240,6 @@ func keys() []key[Config] {
 			set: into(func(c *Config) *string { return &c.AlertSecret }, matching(`.{16,}`, "at least 16 characters on one line")),
 		},
 		{
-			name: "ALERT_WEBHOOK_SECRET_FILE", note: "none",
-			doc: "a file with that key instead, a newline at its end not counted; read at the start",
-			set: into(func(c *Config) *string { return &c.AlertSecretFile }, anyText),
-		},
-		{
 			name: "ALERT_QUIET", note: "the detector's window",
 			doc: "an episode closes when its key has not been abnormal for so long, by the records' times",
 			set: into(func(c *Config) *time.Duration { return &c.AlertQuiet }, duration(time.Second, 31*24*hour)),

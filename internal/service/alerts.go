@@ -1,10 +1,7 @@
 package service
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"os"
 	"sync"
 	"time"
 
@@ -13,34 +10,6 @@ import (
 	"github.com/sluice-etl/sluice/internal/alert/sns"
 	"github.com/sluice-etl/sluice/internal/config"
 )
-
-// leastSecret is the length of a key that nobody guesses.
-const leastSecret = 16
-
-// alertSecret is the key of the webhook's signatures, or nil where there is none.
-func alertSecret(cfg *config.Config) ([]byte, config.Faults) {
-	var message string
-	secret := []byte(cfg.AlertSecret)
-	switch {
-	case cfg.AlertWebhook == "" && (cfg.AlertSecret != "" || cfg.AlertSecretFile != ""):
-		message = "there is nothing to sign: set SLUICE_ALERT_WEBHOOK, too"
-	case cfg.AlertSecret != "" && cfg.AlertSecretFile != "":
-		message = "SLUICE_ALERT_WEBHOOK_SECRET is set, too; leave one of them out"
-	case cfg.AlertSecretFile != "":
-		var err error
-		if secret, err = os.ReadFile(cfg.AlertSecretFile); errors.Is(err, os.ErrNotExist) {
-			message = "there is no such file; want one with the key of the signatures"
-		} else if err != nil {
-			message = err.Error()
-		} else if secret = bytes.TrimRight(secret, "\r\n"); len(secret) < leastSecret {
-			message = "the key is too short; want at least 16 characters, as `openssl rand -hex 32` makes them"
-		}
-	}
-	if message != "" {
-		return nil, config.Faults{cfg.Fault("ALERT_WEBHOOK_SECRET_FILE", message)}
-	}
-	return secret, nil
-}
 
 // announcer hands the pipeline's notices on.
 type announcer struct{ *alert.Announcer }
@@ -70,7 +39,7 @@ func (s *Service) keepAlerts(ctx context.Context) (a announcer, stop func(), err
 		receivers = append(receivers, sns.Open(sdk, s.cfg.AlertTopic))
 	}
 	if s.cfg.AlertWebhook != "" {
-		receivers = append(receivers, alert.NewWebhook(s.cfg.AlertWebhook, s.plan.alertSecret))
+		receivers = append(receivers, alert.NewWebhook(s.cfg.AlertWebhook, []byte(s.cfg.AlertSecret)))
 	}
 	var detectors, names []string
 	for _, d := range s.plan.detectors {

@@ -24,7 +24,6 @@ type plan struct {
 	table               *catalog.Layout   // nil: there is no table in the catalog
 	enrich              *enrich.Plan
 	keys                *intake.Keys // nil: no records are taken in
-	alertSecret         []byte       // empty: the webhook's posts are not signed
 	time                pipeline.EventTime
 }
 
@@ -60,9 +59,9 @@ func interpret(cfg *config.Config) (p plan, faults config.Faults) {
 			faults = append(faults, cfg.Fault("INTAKE_KEYS_FILE", err.Error()))
 		}
 	}
-	secret, secretFaults := alertSecret(cfg)
-	p.alertSecret = secret
-	faults = append(faults, secretFaults...)
+	if cfg.AlertWebhook == "" && cfg.AlertSecret != "" {
+		faults = append(faults, cfg.Fault("ALERT_WEBHOOK_SECRET", "there is nothing to sign: set SLUICE_ALERT_WEBHOOK, too"))
+	}
 	if len(cfg.Detectors) == 0 && (cfg.AlertTopic != "" || cfg.AlertWebhook != "") {
 		faults = append(faults, cfg.Fault("ANOMALY_DETECTORS", "without a detector there is nothing to announce to SLUICE_ALERT_SNS_TOPIC or SLUICE_ALERT_WEBHOOK; name one, or leave them out"))
 	}
