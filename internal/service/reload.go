@@ -44,6 +44,9 @@ func (s *Service) reload(ctx context.Context, p *pipeline.Pipeline) {
 			continue
 		}
 		running = merged
+		if s.status != nil {
+			s.status.Configure(s.shown(running))
+		}
 		s.tell(changes, ops.Level(running.LogLevel))
 	}
 }

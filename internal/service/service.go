@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-etl/sluice/internal/intake"
 	"github.com/sluice-etl/sluice/internal/ops"
 	"github.com/sluice-etl/sluice/internal/pipeline"
+	"github.com/sluice-etl/sluice/internal/status"
 	"github.com/sluice-etl/sluice/sink"
 	"github.com/sluice-etl/sluice/sink/catalog"
 	"github.com/sluice-etl/sluice/sink/s3"
@@ -33,6 +34,7 @@ type Service struct {
 	build  ops.Build
 	plan   plan
 	health *ops.Health
+	status *status.Page // nil where there is none
 }
 
 // New makes a service of a configuration, which it checks as Check does.
@@ -78,6 +80,9 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	if err := store.Check(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // stopped before it began
+		}
 		return err
 	}
 	stages := s.plan.stages(s.cfg, s.build.Version)

@@ -15,18 +15,24 @@ func (s *Service) page() ops.Page {
 	if !s.cfg.Status {
 		return nil
 	}
-	cfg := status.Config{Build: s.build, Worker: s.cfg.WorkerID, Stream: s.cfg.StreamName(), KeysShown: s.cfg.StatusKeys,
+	s.status = status.New(s.shown(s.cfg), s.Metrics, s.health)
+	return s.status
+}
+
+// shown is what the page tells of a configuration that New has found in order.
+func (s *Service) shown(of *config.Config) status.Config {
+	cfg := status.Config{Build: s.build, Worker: of.WorkerID, Stream: of.StreamName(), KeysShown: of.StatusKeys,
 		Detectors: []status.Detector{}}
 	sources := map[string]string{} // by name
-	for _, setting := range s.cfg.Settings() {
+	for _, setting := range of.Settings() {
 		cfg.Settings = append(cfg.Settings, status.Setting(setting))
 		sources[setting.Name], _, _ = strings.Cut(setting.Source, ":") // of a default, not which kind has which
 		if strings.HasPrefix(setting.Source, "file ") {
 			sources[setting.Name] = setting.Source
 		}
 	}
-	for _, d := range s.plan.detectors {
-		d, err := d.Complete()
+	for _, d := range of.Detectors {
+		d, err := detector(d).Complete()
 		if err != nil {
 			continue // New has found it in order
 		}
@@ -40,5 +46,5 @@ func (s *Service) page() ops.Page {
 			MinCount:  setting("MIN_COUNT", strconv.FormatInt(*d.MinCount, 10)),
 		})
 	}
-	return status.New(cfg, s.Metrics, s.health)
+	return cfg
 }

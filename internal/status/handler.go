@@ -62,7 +62,7 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(f.body) // the peer may be gone
 }
 
-// serveEvents tells a client all that there is (the event "all"), then what every tick brings (the event "tick"), until
+// serveEvents tells a client all that there is (the event "all"), and again when the configuration changes, and what every tick brings (the event "tick"), until
 // it is gone, or does not read, or the page is closed. A client that connects again gets all again.
 func (p *Page) serveEvents(w http.ResponseWriter, r *http.Request) {
 	all, at, ok := p.join()
@@ -96,7 +96,7 @@ func (p *Page) serveEvents(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-at.over:
 			at = at.next
-			if send("tick", at.body) != nil {
+			if send(at.name, at.body) != nil {
 				return
 			}
 		case <-r.Context().Done():

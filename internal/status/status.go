@@ -55,7 +55,6 @@ type Config struct {
 
 // Page is the status page. It is safe for concurrent use.
 type Page struct {
-	cfg     Config
 	metrics *ops.Metrics
 	health  *ops.Health
 	began   time.Time
@@ -64,15 +63,19 @@ type Page struct {
 	end        sync.Once
 
 	mu       sync.Mutex
+	cfg      Config
 	history  history
+	state    []byte // the newest, as JSON
 	latest   *event // the newest; its next is not there yet
-	snapshot []byte // up to latest; nil: nobody has asked for it
+	snapshot []byte // all, up to latest; nil: nobody has asked for it
 	clients  int
 	told     uint64 // number of the newest abnormal row that an event told of
 }
 
-// event is one tick, as all clients get it. They follow the chain of events each at their own pace.
+// event is one tick, as all clients get it, or all that there is where the configuration has changed. They follow the chain
+// of events each at their own pace.
 type event struct {
+	name string        // tick or all
 	body []byte        // JSON
 	over chan struct{} // closed when there is a next
 	next *event        // set before over is closed
@@ -163,10 +166,24 @@ func (p *Page) look(now time.Time) {
 	if n := len(st.Abnormal); n > 0 {
 		p.told = st.Abnormal[n-1].Number
 	}
-	next := &event{body: encode(st), over: make(chan struct{})}
+	p.state = encode(st)
+	p.tell("tick", p.state)
+}
+
+// tell adds an event to the chain. p.mu is held.
+func (p *Page) tell(name string, body []byte) {
+	next := &event{name: name, body: body, over: make(chan struct{})}
 	p.latest.next = next
 	close(p.latest.over)
 	p.latest, p.snapshot = next, nil
+}
+
+// Configure shows another configuration from now on.
+func (p *Page) Configure(cfg Config) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cfg = cfg
+	p.tell("all", p.all())
 }
 
 // shards lists those that are not finished: those held here first, then by name.
@@ -217,15 +234,20 @@ func (p *Page) join() (all []byte, from *event, ok bool) {
 	}
 	p.clients++
 	if p.snapshot == nil {
-		p.snapshot = encode(map[string]any{
-			"version": p.cfg.Build.Version, "commit": p.cfg.Build.Commit, "go": p.cfg.Build.Go,
-			"worker": p.cfg.Worker, "stream": p.cfg.Stream, "keys_shown": p.cfg.KeysShown,
-			"detectors": p.cfg.Detectors, "settings": p.cfg.Settings,
-			"points": p.history.points(), "abnormal": p.metrics.AbnormalSince(0), "abnormal_kept": ops.LastAbnormal,
-			"state": json.RawMessage(p.latest.body),
-		})
+		p.snapshot = p.all()
 	}
 	return p.snapshot, p.latest, true
+}
+
+// all is what a client needs to show the page, up to the last tick. p.mu is held.
+func (p *Page) all() []byte {
+	return encode(map[string]any{
+		"version": p.cfg.Build.Version, "commit": p.cfg.Build.Commit, "go": p.cfg.Build.Go,
+		"worker": p.cfg.Worker, "stream": p.cfg.Stream, "keys_shown": p.cfg.KeysShown,
+		"detectors": p.cfg.Detectors, "settings": p.cfg.Settings,
+		"points": p.history.points(), "abnormal": p.metrics.AbnormalSince(0), "abnormal_kept": ops.LastAbnormal,
+		"state": json.RawMessage(p.state),
+	})
 }
 
 func (p *Page) leave() {

@@ -67,10 +67,11 @@ func listen(t *testing.T, server *httptest.Server) *http.Response {
 }
 
 type snapshot struct {
-	Settings []Setting
-	Points   []point
-	Abnormal []ops.Abnormal
-	State    state
+	Detectors []Detector
+	Settings  []Setting
+	Points    []point
+	Abnormal  []ops.Abnormal
+	State     state
 }
 
 func TestEvents(t *testing.T) {
@@ -128,6 +129,14 @@ func TestEvents(t *testing.T) {
 	tick = state{}
 	if name := next(&tick); name != "tick" || len(tick.Abnormal) != 0 {
 		t.Errorf("the same row is told of twice: %+v", tick.Abnormal)
+	}
+
+	changed := testConfig()
+	changed.Detectors[0].Threshold.Value = "0.5"
+	p.Configure(changed)
+	all.Detectors = nil
+	if name := next(&all); name != "all" || len(all.Detectors) != 1 || all.Detectors[0].Threshold.Value != "0.5" || len(all.Points) != kept {
+		t.Errorf("after a change of the configuration comes %s, %+v", name, all.Detectors)
 	}
 }
 
