@@ -13,7 +13,7 @@ var (
 	link        = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
 )
 
-// pages are README.md and those of docs, by their paths.
+// pages are README.md and those of docs and .github, by their paths.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
 	paths, err := filepath.Glob("../../docs/*.md")
@@ -21,7 +21,11 @@ func pages(t *testing.T) map[string]string {
 		t.Fatalf("only %v are found, %v", paths, err)
 	}
 	texts := map[string]string{}
-	for _, path := range append(paths, "../../README.md") {
+	more, err := filepath.Glob("../../.github/*.md")
+	if err != nil || len(more) < 2 {
+		t.Fatalf("only %v are found, %v", more, err)
+	}
+	for _, path := range append(append(paths, more...), "../../README.md") {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
