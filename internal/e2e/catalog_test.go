@@ -20,18 +20,10 @@ import (
 // up, and who comes after it registers everything. Then the table and the folders are what a crawler would make of them.
 func TestCatalog(t *testing.T) {
 	y := newYard(t, 2)
-	glue, err := gluetest.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { glue.Close() })
-	if err := glue.CreateDatabase(t.Context(), "lake"); err != nil {
-		t.Fatal(err)
-	}
+	glue, lake := newGlue(t)
 	down := &gluetest.Error{Status: http.StatusServiceUnavailable, Code: "InternalServiceException", Message: "down"}
 	glue.Intercept(func(string) *gluetest.Error { return down })
-	settings := []string{"AWS_ENDPOINT_URL_GLUE=" + watched(t, glue.URL).URL, "SLUICE_GLUE_DATABASE=lake", "SLUICE_GLUE_TABLE=rows",
-		"SLUICE_PREFIX=data/dt=!{timestamp:yyyy-MM-dd}/second=!{timestamp:HH-mm-ss}/"}
+	settings := append(lake, "SLUICE_PREFIX=data/dt=!{timestamp:yyyy-MM-dd}/second=!{timestamp:HH-mm-ss}/")
 
 	first := y.run(t, "first", settings...)
 	y.put(t, 1000)
@@ -79,6 +71,20 @@ func TestCatalog(t *testing.T) {
 	if !slices.Equal(have, want) {
 		t.Errorf("the table has the columns\n%q\nand the files\n%q", have, want)
 	}
+}
+
+// newGlue starts a catalog with the database lake, and gives the settings by which a service keeps the table rows there.
+func newGlue(t *testing.T) (glue *gluetest.Server, settings []string) {
+	t.Helper()
+	glue, err := gluetest.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { glue.Close() })
+	if err := glue.CreateDatabase(t.Context(), "lake"); err != nil {
+		t.Fatal(err)
+	}
+	return glue, []string{"AWS_ENDPOINT_URL_GLUE=" + watched(t, glue.URL).URL, "SLUICE_GLUE_DATABASE=lake", "SLUICE_GLUE_TABLE=rows"}
 }
 
 // folders are the places of the partitions, as the files have them.

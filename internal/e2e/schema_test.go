@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -75,13 +76,15 @@ func TestAColumnIsAddedSideBySide(t *testing.T) {
 func TestAKeyBecomesAColumn(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, 2)
-	r := y.run(t, "one")
+	glue, settings := newGlue(t)
+	r := y.run(t, "one", settings...)
 	var before []world.Record
 	for i := range 300 {
 		before = append(before, recordOf(fmt.Sprint("key-", i), fmt.Sprintf(`{"id":%d,"name":"n%d"}`, i, i%7)))
 	}
 	put(t, y.producer, before)
 	y.all(t, r)
+	eventually(t, time.Minute, "the catalog has the table", []*process.Process{r.Process}, func() bool { return glue.Calls("CreateTable") > 0 })
 	db, err := check.OpenDuckDB()
 	if err != nil {
 		t.Fatal(err)
@@ -97,6 +100,10 @@ func TestAKeyBecomesAColumn(t *testing.T) {
 	y.all(t, r)
 	y.stop(t, r)
 	oneTable(t, db, files, sent)
+	columns, err := glue.Columns(t.Context(), "lake", "rows")
+	if err != nil || !slices.Contains(columns, "city string") {
+		t.Errorf("the catalog's columns are %q, %v; want the new one, too", columns, err)
+	}
 }
 
 // TestDeclaredColumns declares decimals and a required column, of records some of which do not fit, and checks all of them.
