@@ -25,7 +25,7 @@ func TestStoppedWhileStarting(t *testing.T) {
 	for _, service := range []string{"S3", "KINESIS", "DYNAMODB"} {
 		t.Setenv("AWS_ENDPOINT_URL_"+service, bucket.URL)
 	}
-	cfg, err := config.Load(nil, append(os.Environ(), "SLUICE_STREAM=s", "SLUICE_BUCKET=lake", "SLUICE_HTTP_ADDR=off"), os.ReadFile)
+	cfg, err := config.Load(nil, []string{"SLUICE_STREAM=s", "SLUICE_BUCKET=lake", "SLUICE_HTTP_ADDR=off"}, os.ReadFile)
 	if err != nil {
 		t.Fatal(err)
 	}

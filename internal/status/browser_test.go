@@ -18,7 +18,7 @@ import (
 )
 
 // browserEnv names the folder in which the packages of browser/package.json are installed, by `npm ci` in a copy of it.
-const browserEnv = "SLUICE_STATUS_BROWSER"
+const browserEnv = "STATUS_BROWSER"
 
 // shotsEnv names a folder for pictures of the page, such as docs/images.
 const shotsEnv = "SLUICE_STATUS_SHOTS"
