@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,10 +22,22 @@ import (
 
 // counted are the metrics.
 type counted struct {
-	mu                  sync.Mutex
+	mu sync.Mutex
+	counts
+}
+
+type counts struct {
 	sent, failed, muted int
 	queue               int
 	dropped             map[string]int
+}
+
+func (c *counted) now() counts {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := c.counts
+	all.dropped = maps.Clone(c.dropped)
+	return all
 }
 
 func (c *counted) AlertSent(string)           { c.mu.Lock(); c.sent++; c.mu.Unlock() }
@@ -56,13 +71,20 @@ func (r *receiver) Send(ctx context.Context, a *Alert) error {
 	return nil
 }
 
+// all is what has arrived.
+func (r *receiver) all() []Alert {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.got)
+}
+
 func opening(n int) Alert {
 	return Alert{ID: fmt.Sprint("episode", n), Phase: Opens, Detector: "source", Key: fmt.Sprint("ip ", n), Reason: "it came often"}
 }
 
 // run is a running announcer, in a bubble of its own time.
 func run(t *testing.T, most int, send func(ctx context.Context, try int) error) (a *Announcer, r *receiver, m *counted, stop func()) {
-	r, m = &receiver{send: send}, &counted{dropped: map[string]int{}}
+	r, m = &receiver{send: send}, &counted{counts: counts{dropped: map[string]int{}}}
 	a = New(Config{App: "sluice", Stream: "s", Most: most, Receivers: []Receiver{r}, Metrics: m, Log: slog.New(slog.DiscardHandler)})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
@@ -80,16 +102,17 @@ func TestTriesAgain(t *testing.T) {
 			return nil
 		})
 		defer stop()
-		done := false
-		a.Announce(opening(1), func() { done = true })
+		var done atomic.Bool
+		a.Announce(opening(1), func() { done.Store(true) })
 		synctest.Wait()
-		if done || m.queue != 1 {
+		if done.Load() || m.now().queue != 1 {
 			t.Error("it is done before it arrived")
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if !done || len(r.got) != 1 || m.failed != 3 || m.sent != 1 || m.queue != 0 || r.got[0].App != "sluice" {
-			t.Errorf("%+v %+v", m, r.got)
+		got, n := r.all(), m.now()
+		if !done.Load() || len(got) != 1 || n.failed != 3 || n.sent != 1 || n.queue != 0 || got[0].App != "sluice" {
+			t.Errorf("%+v %+v", n, got)
 		}
 	})
 }
@@ -105,13 +128,13 @@ func TestNeverBlocks(t *testing.T) {
 				synctest.Wait() // it is being sent
 			}
 		}
-		if time.Since(begun) > 0 || m.dropped[causeFull] != 10 {
-			t.Errorf("after %v %v", time.Since(begun), m.dropped)
+		if n := m.now(); time.Since(begun) > 0 || n.dropped[causeFull] != 10 {
+			t.Errorf("after %v %v", time.Since(begun), n.dropped)
 		}
 		time.Sleep(GiveUp + 2*time.Minute)
 		synctest.Wait()
-		if m.dropped[causeGaveUp] != 1 || m.failed < 10 {
-			t.Errorf("%+v", m)
+		if n := m.now(); n.dropped[causeGaveUp] != 1 || n.failed < 10 {
+			t.Errorf("%+v", n)
 		}
 		begun = time.Now()
 		if stop(); time.Since(begun) > attemptTime {
@@ -135,8 +158,8 @@ func TestStop(t *testing.T) {
 		reachable = false
 		a.Announce(opening(2), func() { t.Error("it is done") })
 		stop()
-		if len(r.got) != 1 {
-			t.Errorf("%+v", r.got)
+		if got := r.all(); len(got) != 1 {
+			t.Errorf("%+v", got)
 		}
 	})
 }
@@ -146,9 +169,8 @@ func TestStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, r, m, stop := run(t, 5, func(context.Context, int) error { return nil })
 		defer stop()
-		var mu sync.Mutex
-		done := 0
-		count := func() { mu.Lock(); done++; mu.Unlock() }
+		var done atomic.Int32
+		count := func() { done.Add(1) }
 		for n := range 100 {
 			a.Announce(opening(n), count)
 		}
@@ -156,18 +178,19 @@ func TestStorm(t *testing.T) {
 		end.Phase = Closes
 		a.Announce(end, count)
 		synctest.Wait()
-		if len(r.got) != 5 || done != 6 {
-			t.Fatalf("%d alerts, %d done; want 5, and 6 with the end of one that is not told", len(r.got), done)
+		if got := r.all(); len(got) != 5 || done.Load() != 6 {
+			t.Fatalf("%d alerts, %d done; want 5, and 6 with the end of one that is not told", len(got), done.Load())
 		}
 		time.Sleep(interval)
 		synctest.Wait()
-		if summary := r.got[5]; len(r.got) != 6 || summary.Phase != Summary || summary.Episodes != 95 || summary.ByName["source"] != 95 || m.muted != 95 || done != 101 {
-			t.Errorf("%d alerts, %d done: %+v", len(r.got), done, summary)
+		got := r.all()
+		if len(got) != 6 || got[5].Phase != Summary || got[5].Episodes != 95 || got[5].ByName["source"] != 95 || m.now().muted != 95 || done.Load() != 101 {
+			t.Errorf("%d done: %+v", done.Load(), got)
 		}
 		a.Announce(opening(200), count)
 		synctest.Wait()
-		if len(r.got) != 7 {
-			t.Errorf("%d alerts in the next minute; want one more", len(r.got))
+		if got := r.all(); len(got) != 7 {
+			t.Errorf("%d alerts in the next minute; want one more", len(got))
 		}
 	})
 }
@@ -192,12 +215,14 @@ func TestWebhook(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var got Alert
+			received := make(chan Alert, 1)
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				body, err := io.ReadAll(r.Body)
-				if err != nil || json.Unmarshal(body, &got) != nil {
+				var told Alert
+				if err != nil || json.Unmarshal(body, &told) != nil {
 					t.Errorf("the body %q, %v", body, err)
 				}
+				received <- told
 				seconds, _, _ := strings.Cut(strings.TrimPrefix(r.Header.Get(Header), "t="), ",")
 				var unix int64
 				if _, err := fmt.Sscan(seconds, &unix); err != nil || Sign(secret, time.Unix(unix, 0), body) != r.Header.Get(Header) {
@@ -210,6 +235,7 @@ func TestWebhook(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			err := NewWebhook(server.URL+"/token", secret).Send(ctx, &a)
+			got := <-received
 			var refused Refused
 			var later Later
 			if (err == nil) != tt.arrives || errors.As(err, &refused) != tt.refused || errors.As(err, &later) != (tt.after > 0) || later.After != tt.after || got.ID != a.ID {
