@@ -19,22 +19,34 @@ func IsJSON(key string) bool {
 	return strings.HasSuffix(key, "."+JSONExtension)
 }
 
-// JSONRows tells how many lines a file of JSON lines has, which it reads whole; the key tells the compression. An error
-// tells what is wrong with the file, or is the reader's.
-func JSONRows(key string, r io.Reader) (rows int64, err error) {
+// Decompress reads what a file of lines holds; its key tells the compression. An error tells what is wrong with the file, or is
+// the reader's.
+func Decompress(key string, r io.Reader) (io.ReadCloser, error) {
 	switch {
 	case strings.HasSuffix(key, ".gz"):
-		if r, err = gzip.NewReader(r); err != nil {
-			return 0, fmt.Errorf("the file is no gzip: %w", err)
+		text, err := gzip.NewReader(r)
+		if err != nil {
+			return nil, fmt.Errorf("the file is no gzip: %w", err)
 		}
+		return text, nil
 	case strings.HasSuffix(key, ".zst"):
 		text, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1))
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		defer text.Close()
-		r = text
+		return text.IOReadCloser(), nil
 	}
+	return io.NopCloser(r), nil
+}
+
+// JSONRows tells how many lines a file of JSON lines has, which it reads whole; the key tells the compression. An error
+// tells what is wrong with the file, or is the reader's.
+func JSONRows(key string, compressed io.Reader) (rows int64, err error) {
+	r, err := Decompress(key, compressed)
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
 	block, last := make([]byte, lineBlock), byte('\n')
 	for {
 		n, err := r.Read(block)

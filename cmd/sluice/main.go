@@ -61,6 +61,7 @@ var commands = []struct {
 	{"redrive", "send rejected records to the stream again, each at most once", runRedrive},
 	{"schema", "show the columns, of a file of records or as the workers have agreed on them, also for Athena", schema},
 	{"shards", "show the shards: owner, position, lag", shards},
+	{"trace", "tell where a record of the stream went, row or reject: SHARD SEQUENCE", traceRecord},
 	{"audit", "hold what was committed against what lies in the bucket", auditBucket},
 	{"health", "ask the running service whether it lives: status 0 if so", health},
 	{"version", "print the version", version},
