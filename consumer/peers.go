@@ -22,7 +22,8 @@ type told struct {
 const gatherSummaries = "read what other shards tell"
 
 // gather reads what the shards' last commits tell, of those that have committed since: the items that a look at the table found name
-// it. So nothing is told that is not committed. What cannot be read stays as it was, and is read with the next look.
+// it. So nothing is told that is not committed. What cannot be read stays as it was, and is read with the next look: that keeps no
+// data waiting, and so the worker is ready all the same.
 func (c *Consumer) gather(ctx context.Context) error {
 	c.mu.Lock()
 	rows, before := maps.Clone(c.rows), c.told
@@ -51,7 +52,10 @@ func (c *Consumer) gather(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.told, c.gathered = now, len(errs) == 0
-	return errors.Join(errs...)
+	if len(errs) > 0 && ctx.Err() == nil {
+		c.observe.log.Warn("what other shards tell could not be read; what is known of them stays as it was", "error", errors.Join(errs...))
+	}
+	return nil
 }
 
 func (c *Consumer) summary(ctx context.Context, of *protocol.StateRef) ([]byte, error) {
