@@ -56,7 +56,7 @@ func parseIPv4(text []byte) (a netip.Addr, rest []byte, ok bool) {
 
 // isPort tells whether a text is a colon and digits.
 func isPort(text []byte) bool {
-	if len(text) < 2 || len(text) > len(":65535") || text[0] != ':' {
+	if len(text) < 2 || text[0] != ':' {
 		return false
 	}
 	for _, c := range text[1:] {

@@ -129,7 +129,7 @@ func FuzzRow(f *testing.F) {
 
 // FuzzAddress holds parseAddress against the standard library.
 func FuzzAddress(f *testing.F) {
-	for _, text := range []string{"192.0.2.1", "192.0.2.1:80", "[2001:db8::1]:80", "2001:db8::1", "::ffff:192.0.2.1", "221.233.116.256", "fe80::1%eth0", "01.2.3.4", "1.2.3.4.", "[]", "[::]:99999"} {
+	for _, text := range []string{"192.0.2.1", "192.0.2.1:80", "[2001:db8::1]:80", "2001:db8::1", "::ffff:192.0.2.1", "221.233.116.256", "fe80::1%eth0", "01.2.3.4", "1.2.3.4.", "[]", "[::]:99999", "0.0.0.0:000000"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
