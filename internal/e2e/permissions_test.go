@@ -1,11 +1,14 @@
 package e2e
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -45,6 +48,13 @@ func actionsOf(r *http.Request) []string {
 		service, operation, _ := strings.Cut(target, ".")
 		return []string{cmp.Or(services[service], service) + ":" + operation}
 	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") { // the protocol awsQuery, of SNS alone
+		form, err := peek(r)
+		if err != nil {
+			return []string{"sns:unknown " + err.Error()}
+		}
+		return []string{"sns:" + form.Get("Action")}
+	}
 	_, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/") // the bucket is the path's first part
 	query := r.URL.Query()
 	switch of := r.Method; {
@@ -67,6 +77,16 @@ func actionsOf(r *http.Request) []string {
 	return []string{fmt.Sprintf("s3:unknown %s %s?%s", r.Method, r.URL.Path, r.URL.RawQuery)}
 }
 
+// peek reads the form that is a request's body, and leaves it there.
+func peek(r *http.Request) (url.Values, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return url.ParseQuery(string(body))
+}
+
 const template = "../../deploy/ecs/sluice.yaml"
 
 // allowed are the actions that the template's policies of the service allow.
@@ -78,7 +98,7 @@ func allowed(text []byte) (map[string]bool, error) {
 		return nil, fmt.Errorf("%s: %w", template, err)
 	}
 	found := map[string]bool{}
-	for _, name := range []string{"ServicePolicy", "CatalogPolicy", "KeyPolicy"} {
+	for _, name := range []string{"ServicePolicy", "CatalogPolicy", "AlertPolicy", "KeyPolicy"} {
 		node, ok := resources.Resources[name]
 		if !ok {
 			return nil, fmt.Errorf("%s has no %s", template, name)
@@ -225,5 +245,15 @@ func TestActionsOf(t *testing.T) {
 	r.Header.Set("X-Amz-Target", "AWSGlue.GetTable")
 	if got := actionsOf(r); !slices.Equal(got, []string{"glue:GetTable"}) {
 		t.Errorf("of Glue: %s", got)
+	}
+	const form = "Action=Publish&Version=2010-03-31"
+	r, err = http.NewRequest(http.MethodPost, "http://127.0.0.1/", strings.NewReader(form))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	got := actionsOf(r)
+	if left, err := io.ReadAll(r.Body); !slices.Equal(got, []string{"sns:Publish"}) || string(left) != form || err != nil {
+		t.Errorf("of SNS: %s; of the body %q is left", got, left)
 	}
 }

@@ -7,6 +7,7 @@ const { CelEngine, TemplateFile } = createRequire(path.join(process.cwd(), "/"))
 // Of a parameter that is empty unless it is given, the validator looks at the empty text also where a condition rules it out.
 const parameterOverrides = {
   AlarmTopicArn: "arn:aws:sns:eu-central-1:123456789012:alarms",
+  AlertTopicArn: "arn:aws:sns:eu-central-1:123456789012:alerts",
   ClusterName: "cluster",
   KmsKeyArn: "arn:aws:kms:eu-central-1:123456789012:key/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f",
 };
