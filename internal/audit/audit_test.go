@@ -573,6 +573,8 @@ func TestManyFolders(t *testing.T) {
 
 // strict is a store that counts, and fails where it is told to.
 type strict struct {
+	meets bool // calls of Head wait until two calls are under way
+
 	Store
 	fail    string // the call that fails
 	mu      sync.Mutex
@@ -617,7 +619,17 @@ func (s *strict) Head(ctx context.Context, key string) (int64, string, error) {
 		return 0, "", err
 	}
 	defer end()
+	for begun := time.Now(); s.meets && !s.met() && time.Since(begun) < 10*time.Second; {
+		time.Sleep(time.Millisecond) // a call to a local folder may end before the next begins
+	}
 	return s.Store.Head(ctx, key)
+}
+
+// met tells whether two calls were under way at a time.
+func (s *strict) met() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.busiest > 1
 }
 
 func (s *strict) Get(ctx context.Context, key string) ([]byte, error) {
@@ -650,7 +662,7 @@ func TestIsModest(t *testing.T) {
 	for i := range 40 {
 		l.put(fmt.Sprintf("data/orders-000000000009-e1-c%d-0.parquet", i), "", minutes(i))
 	}
-	store := &strict{Store: l.store}
+	store := &strict{Store: l.store, meets: true}
 	c := l.config()
 	c.Store = store
 	summary, _ := l.audit(c)
