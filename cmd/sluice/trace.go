@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -31,6 +32,7 @@ func traceRecord(ctx context.Context, c command) error {
 	if strings.Trim(shard, "0123456789") == "" {
 		shard = "shardId-" + strings.Repeat("0", max(0, 12-len(shard))) + shard
 	}
+	sequence = cmp.Or(strings.TrimLeft(sequence, "0"), "0")
 	found, err := service.Trace(ctx, cfg, trace.Config{Shard: shard, Sequence: sequence})
 	if err != nil {
 		return err
@@ -47,7 +49,8 @@ func traceRecord(ctx context.Context, c command) error {
 	return printTrace(c.stdout, found)
 }
 
-func printTrace(w io.Writer, t *trace.Trace) error {
+func printTrace(out io.Writer, t *trace.Trace) error {
+	w := &strings.Builder{}
 	commit := fmt.Sprintf("commit %d in epoch %d, of %s", t.Commit, t.Epoch, t.Time)
 	switch {
 	case t.State == trace.Visible:
@@ -80,6 +83,6 @@ func printTrace(w io.Writer, t *trace.Trace) error {
 	if t.State == trace.Visible && len(t.Places)+len(t.Raw)+len(t.Gone) == 0 {
 		fmt.Fprintln(w, "  no row and no reject is of it: SLUICE_ENRICH has left it out, or the stream has no such record")
 	}
-	_, err := fmt.Fprint(w)
+	_, err := io.WriteString(out, w.String())
 	return err
 }

@@ -129,3 +129,12 @@ func document(v any) []byte {
 	}
 	return b
 }
+
+// Later tells whether sequence number a is later than b. They are decimal integers without leading zeros; the empty one, of a
+// shard without a commit, is before all.
+func Later(a, b string) bool {
+	if len(a) != len(b) {
+		return len(a) > len(b)
+	}
+	return a > b
+}

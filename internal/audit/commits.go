@@ -252,19 +252,11 @@ func broken(before link, e entry) *Difference {
 		return nil
 	}
 	kind, text := Gap, "what lies between is in no file"
-	if later(before.checkpoint, begins) {
+	if protocol.Later(before.checkpoint, begins) {
 		kind, text = Overlap, "what lies between is in two files"
 	}
 	return &Difference{Kind: kind, Claimed: before.checkpoint, Found: begins,
 		Text: fmt.Sprintf("commit %d begins after sequence number %s, and the one before ends at %s: %s", e.number, orNone(begins), orNone(before.checkpoint), text)}
-}
-
-// later tells whether sequence number a is later than b. They are decimal integers without leading zeros.
-func later(a, b string) bool {
-	if len(a) != len(b) {
-		return len(a) > len(b)
-	}
-	return a > b
 }
 
 func orNone(sequence string) string {

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/big"
 	"slices"
 	"strings"
 	"time"
@@ -38,7 +37,7 @@ type Config struct {
 	Names    protocol.Names // of the stream and the application
 	Store    Store
 	Shard    string // its whole id
-	Sequence string // of the Kinesis record: a decimal number
+	Sequence string // of the Kinesis record: a decimal number without leading zeros
 
 	// Pending gives the commit of the shard whose files may not be visible yet, as it is now; nil where there is none.
 	Pending func(ctx context.Context, shard string) (*protocol.Commit, error)
@@ -136,7 +135,7 @@ func (c Config) locate(ctx context.Context, t *Trace) (*protocol.Commit, error) 
 				failure = cmp.Or(failure, err)
 				return 0
 			}
-			if compare(commit.Checkpoint, sequence) < 0 {
+			if protocol.Later(sequence, commit.Checkpoint) {
 				return -1
 			}
 			nearest = commit
@@ -146,14 +145,14 @@ func (c Config) locate(ctx context.Context, t *Trace) (*protocol.Commit, error) 
 			return nil, failure
 		}
 		if at == len(names) && nearest == nil && len(names) > 0 { // it is behind all of the newest day's
-			if pending != nil && compare(pending.Checkpoint, c.Sequence) >= 0 {
+			if pending != nil && !protocol.Later(c.Sequence, pending.Checkpoint) {
 				t.State = Pending
 				return pending, nil
 			}
 			t.State = NotCommitted
 			return c.read(ctx, names[len(names)-1])
 		}
-		if nearest != nil && compare(nearest.After, c.Sequence) < 0 {
+		if nearest != nil && protocol.Later(c.Sequence, nearest.After) {
 			t.State = Visible
 			return nearest, nil
 		}
@@ -161,7 +160,7 @@ func (c Config) locate(ctx context.Context, t *Trace) (*protocol.Commit, error) 
 	switch {
 	case nearest != nil:
 		t.State = Unknown
-	case pending != nil && compare(pending.Checkpoint, c.Sequence) >= 0:
+	case pending != nil && !protocol.Later(c.Sequence, pending.Checkpoint):
 		t.State = Pending
 		return pending, nil
 	default:
@@ -215,12 +214,4 @@ func (c Config) read(ctx context.Context, key string) (*protocol.Commit, error) 
 		return nil, fmt.Errorf("the record of a commit %s is damaged: %w", key, err)
 	}
 	return commit, nil
-}
-
-// compare orders sequence numbers, which are decimal; an empty one is before all.
-func compare(a, b string) int {
-	var x, y big.Int
-	x.SetString(cmp.Or(a, "-1"), 10)
-	y.SetString(cmp.Or(b, "-1"), 10)
-	return x.Cmp(&y)
 }
