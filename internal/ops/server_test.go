@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -165,5 +166,32 @@ func TestCloseFreesTheAddress(t *testing.T) {
 	// Not by dialling: somebody else may have the port by now.
 	if _, err := s.listener.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("the listener is open: %v", err)
+	}
+}
+
+// A browser opens connections before it has anything to ask.
+func TestCloseCutsConnectionsThatAskNothing(t *testing.T) {
+	m, h, _ := newTestMetrics()
+	s, err := NewServer("127.0.0.1:0", m, h, nil, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent, err := net.Dial("tcp", s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	// Connections are accepted in order: with this answer the one before has been accepted too.
+	if _, err := http.Get("http://" + s.Addr() + "/healthz"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := silent.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := silent.Read(make([]byte, 1)); n != 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%d bytes, %v; want the connection cut", n, err)
 	}
 }
