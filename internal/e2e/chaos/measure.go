@@ -342,28 +342,11 @@ func measureBacklog(ctx context.Context, r *run) error {
 func measureOutage(ctx context.Context, r *run) error {
 	return r.steady(ctx, func() error {
 		for _, p := range []*proxy{r.proxies.dynamo, r.proxies.s3} {
-			before, err := r.resident()
-			if err != nil {
-				return err
-			}
-			most := before
-			done := make(chan error, 1)
-			go func() {
-				done <- p.poison(ctx, r.options.Outage, toxic{"timeout", answers, map[string]int64{"timeout": 0}}, toxic{"timeout", requests, map[string]int64{"timeout": 0}})
-			}()
-			ticker := time.NewTicker(time.Second)
-			for over := false; !over; {
-				select {
-				case err = <-done:
-					over = true
-				case <-ticker.C:
-					now, e := r.resident()
-					if e == nil { // a worker may have ended: its supervisor tells
-						most = max(most, now)
-					}
-				}
-			}
-			ticker.Stop()
+			// The most over some time with the most over some time: one look may fall just behind a collection of garbage.
+			before, _ := r.mostResident(func() error { pause(ctx, r.options.Outage/5); return nil })
+			most, err := r.mostResident(func() error {
+				return p.poison(ctx, r.options.Outage, toxic{"timeout", answers, map[string]int64{"timeout": 0}}, toxic{"timeout", requests, map[string]int64{"timeout": 0}})
+			})
 			if err != nil {
 				return err
 			}
@@ -371,14 +354,32 @@ func measureOutage(ctx context.Context, r *run) error {
 			if err != nil {
 				r.breach("%s was silent for %v: %v", p.name, r.options.Outage, err)
 			}
-			r.say("outage: %s silent for %v: resident memory of all workers at most %.1f MiB, %+.1f%% of before; the lag is gone %v after the end, %.2f of the outage",
-				p.name, r.options.Outage, most/(1<<20), 100*(most/before-1), took.Round(100*time.Millisecond), took.Seconds()/r.options.Outage.Seconds())
+			r.say("outage: %s silent for %v: resident memory of all workers at most %.1f MiB, %+.1f%% of the most in %v before; the lag is gone %v after the end, %.2f of the outage",
+				p.name, r.options.Outage, most/(1<<20), 100*(most/before-1), r.options.Outage/5, took.Round(100*time.Millisecond), took.Seconds()/r.options.Outage.Seconds())
 			if _, err := r.calm(ctx); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// mostResident is the highest resident memory of all workers, in bytes, of looks a second apart while what is done lasts.
+func (r *run) mostResident(what func() error) (most float64, err error) {
+	done := make(chan error, 1)
+	go func() { done <- what() }()
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		if now, err := r.resident(); err == nil { // a worker may have ended: its supervisor tells
+			most = max(most, now)
+		}
+		select {
+		case err := <-done:
+			return most, err
+		case <-ticker.C:
+		}
+	}
 }
 
 // measureMemory samples the resident memory at a steady rate, and fits its slope after the first quarter of the time.
