@@ -170,6 +170,53 @@ func TestDirectPut(t *testing.T) {
 	}
 }
 
+// TestPutFromJavaScript puts records by the two versions of the AWS SDK for JavaScript, the older one in a browser on a page of
+// another origin, which is how the page of the Kinesis Data Generator does it.
+func TestPutFromJavaScript(t *testing.T) {
+	t.Parallel()
+	dir := os.Getenv("DIRECT_PUT_JAVASCRIPT")
+	browser, err := exec.LookPath("chromium-headless-shell")
+	if dir == "" || err != nil {
+		t.Skip("the packages of javascript/package.json and Debian's chromium-headless-shell are installed by .ci/run, which names the folder in DIRECT_PUT_JAVASCRIPT")
+	}
+	const count, delivery, id, secret = 500, "clicks", "JAVASCRIPT", "the-secret-of-javascript"
+	y := newYard(t, 2)
+	at, keys := address(t), filepath.Join(t.TempDir(), "keys")
+	if err := os.WriteFile(keys, []byte(id+" "+secret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	service := y.run(t, "one", "SLUICE_INTAKE_ADDR="+at, "SLUICE_INTAKE_STREAM="+delivery, "SLUICE_INTAKE_KEYS_FILE="+keys)
+	service.ready(t)
+	script, err := os.ReadFile("javascript/put.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	argument, err := json.Marshal(map[string]any{"endpoint": "http://" + at, "region": s3gw.Region, "id": id, "secret": secret, "stream": delivery,
+		"browser": browser, "count": count})
+	if err != nil {
+		t.Fatal(err)
+	}
+	node := exec.CommandContext(t.Context(), "node", "-e", string(script), "put", string(argument))
+	node.Dir = dir
+	var stderr bytes.Buffer
+	node.Stderr = &stderr
+	out, err := node.Output()
+	if err != nil {
+		t.Fatalf("put.js: %v: %s", err, stderr.String())
+	}
+	for line := range strings.Lines(string(out)) {
+		place, data, _ := strings.Cut(line, " ")
+		shard, seq, _ := strings.Cut(place, ":")
+		if err := y.ledger.Add(check.NewEntry(shard, seq, 0, "", []byte(data))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, time.Minute, "all that was put is visible", []*process.Process{service.Process}, func() bool { return y.count(t) >= 2*count })
+	if report := y.stop(t, service); report.Acknowledged != 2*count || report.Rows != 2*count {
+		t.Errorf("%+v; want %d records", report, 2*count)
+	}
+}
+
 // TestGenerateDirectPut puts the lab's access log at the endpoint with generate: the stream then holds the lines that a file has.
 // The service has the settings of the lab's module 1, so that lines and what is no line lie where its Firehose puts them.
 func TestGenerateDirectPut(t *testing.T) {

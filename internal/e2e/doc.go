@@ -7,6 +7,8 @@
 //
 //	KCLTEST_PEERS=DIR           run the service against kinesalite and dynalite, installed in DIR by
 //	                            `npm ci` in a copy of consumer/kcltest/peers
+//	DIRECT_PUT_JAVASCRIPT=DIR   put records by the AWS SDKs for JavaScript, installed in DIR by `npm ci` in a copy of
+//	                            internal/e2e/javascript
 //	SLUICE_E2E_RATE=1           hold 10,100 records a second
 //	SLUICE_E2E_RATE_DURATION=2m for so long (2m is the default); needs the machine for itself
 //	SLUICE_E2E_SEED=N           the random moments of a run before, as it printed them
