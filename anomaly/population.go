@@ -21,8 +21,14 @@ type population struct {
 	counts   histogram
 	unfitted int // observations since the fit
 	fit      fit
-	upper    float64      // the greatest count that the fit finds in order
-	scores   [256]float64 // of small counts by the fit, negative: not computed yet
+	upper    float64 // the greatest count that the fit finds in order
+	scores   [256]known
+}
+
+// known is the score of a count by the fit, in the place of the count's last eight bits. Of nil, n is 0, which is no count.
+type known struct {
+	n     uint32
+	score float64
 }
 
 // past is what a key's own earlier windows show.
@@ -74,13 +80,11 @@ func (f *fit) score(n uint32) float64 { return exp(-f.expected(float64(n))) }
 
 // score is that of a count by the fit to all keys.
 func (p *population) score(n uint32) float64 {
-	if n >= uint32(len(p.scores)) {
-		return p.fit.score(n)
+	k := &p.scores[n%uint32(len(p.scores))]
+	if k.n != n {
+		*k = known{n, p.fit.score(n)}
 	}
-	if p.scores[n] < 0 {
-		p.scores[n] = p.fit.score(n)
-	}
-	return p.scores[n]
+	return k.score
 }
 
 // judge scores a key's count among so many keys.
@@ -146,9 +150,7 @@ func (p *population) refit() {
 // fitted brings up to date what follows from the fit.
 func (p *population) fitted() {
 	p.upper = p.fit.upper(p.threshold)
-	for n := range p.scores {
-		p.scores[n] = -1
-	}
+	clear(p.scores[:])
 }
 
 func (p *population) derive() {
