@@ -326,6 +326,51 @@ func TestStreamScopeOverASplitAndAMerge(t *testing.T) {
 	}
 }
 
+// With the key as partition key both children of a split know what their parent did, and each goes on with its keys. The flags stay, but for what
+// is close to the threshold: each child has fewer keys among which a count could come about by chance.
+func TestASplitKeepsTheFlags(t *testing.T) {
+	for name, test := range map[string]struct {
+		settings  []anomaly.Settings
+		differing int // records
+	}{
+		"by the keys of the shard": {[]anomaly.Settings{{Name: "rate", Kind: "rate", Key: []string{"ip"}}, {Name: "distinct", Kind: "distinct", Key: []string{"ip"}, Metric: "customer"}}, 0},
+		"by the key's own past":    {[]anomaly.Settings{{Name: "own", Kind: "rate", Key: []string{"ip"}, Baseline: anomaly.Self, Window: 10 * time.Second}}, 10}, // a window of the address's
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := visits(9000)
+			for i := range all {
+				if i%10 == 5 && i >= 6000 { // of the other child, and only after the split
+					all[i].ip = "203.0.113.8"
+				}
+			}
+			whole := newVisited(t, test.settings)
+			whole.show(all[:3000]...)
+			saved := whole.Snapshot(nil)
+			children := []*visited{newVisited(t, test.settings, saved), newVisited(t, test.settings, saved)}
+			flags, differ := map[string]int{}, 0
+			for _, v := range all[3000:] {
+				child := children[v.ip[len(v.ip)-1]&1]
+				before, mine := whole.flags[v.ip], child.flags[v.ip]
+				whole.show(v)
+				child.show(v)
+				found := whole.flags[v.ip] - before
+				flags[v.ip] += found
+				if child.flags[v.ip]-mine != found {
+					differ++
+				}
+			}
+			first, second := flags["203.0.113.9"], flags["203.0.113.8"]
+			t.Logf("%d flags of the address that was there before, %d of the one that came; %d differ", first, second, differ)
+			if first+second < 80 {
+				t.Error("the test shows little")
+			}
+			if differ > test.differing {
+				t.Errorf("%d records have other flags than without a split", differ)
+			}
+		})
+	}
+}
+
 // Another threshold forgets nothing: what is learned while it holds, and the view, are there when the first one comes back.
 func TestAnotherThresholdAndBack(t *testing.T) {
 	parts := deal(visits(6000), 2)
