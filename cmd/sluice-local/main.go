@@ -94,6 +94,8 @@ func run(ctx context.Context, args []string) error {
 	// The service stops when everything that was put into the stream was read, or when that takes too long.
 	watch := newWatch(s.Metrics)
 	s.Observer = watch
+	board := newBoard(os.Stderr, terminal)
+	s.Receivers = append(s.Receivers, board)
 	serviceCtx, stopService := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopService()
 	ended := make(chan error, 1)
@@ -118,7 +120,7 @@ func run(ctx context.Context, args []string) error {
 	if err = errors.Join(err, feedErr); err != nil {
 		return err
 	}
-	return report(stand, cfg, o)
+	return report(stand, cfg, o, board.all())
 }
 
 // usage is a fault of the command line.

@@ -9,12 +9,14 @@ import (
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
+	"time"
 
+	"github.com/sluice-etl/sluice/internal/alert"
 	"github.com/sluice-etl/sluice/internal/config"
 )
 
-// report tells what lies in the bucket, read from the files themselves.
-func report(s *standIns, cfg *config.Config, o options) error {
+// report tells what lies in the bucket, read from the files themselves, and what alerts were sent.
+func report(s *standIns, cfg *config.Config, o options, alerts []alert.Alert) error {
 	r, err := readResults(s.bucket, cfg, o.module)
 	if err != nil {
 		return fmt.Errorf("read the results: %w", err)
@@ -26,6 +28,7 @@ func report(s *standIns, cfg *config.Config, o options) error {
 	for _, shard := range states {
 		r.Commits += int(shard.Commit)
 	}
+	r.Alerts = alerts
 	if o.json {
 		return json.NewEncoder(os.Stdout).Encode(r)
 	}
@@ -61,6 +64,13 @@ func (r *results) print(w io.Writer) {
 		}
 		table.Flush()
 		fmt.Fprintln(w)
+		if len(r.Alerts) > 0 {
+			fmt.Fprintf(w, "%d alerts were sent, one for each time that a key became abnormal in a shard:\n\n", len(r.Alerts))
+			for _, a := range r.Alerts {
+				fmt.Fprintf(w, "  %s %s %s: %s\n", a.Opened.Format(time.TimeOnly), a.Shard, a.Detector, a.Reason)
+			}
+			fmt.Fprintln(w)
+		}
 	case len(r.detectors) > 0:
 		fmt.Fprintln(w, "No record was flagged.")
 		fmt.Fprintln(w)

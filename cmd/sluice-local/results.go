@@ -19,22 +19,24 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/sluice-etl/sluice/internal/alert"
 	"github.com/sluice-etl/sluice/internal/config"
 )
 
 // results is what lies in the bucket: of all runs on the folder, whichever process wrote it.
 type results struct {
-	Records   int        `json:"records"` // of Kinesis
-	Rows      int        `json:"rows"`
-	Rejected  int        `json:"rejected"`
-	Anomalies int        `json:"anomalies"` // rows that are flagged
-	Commits   int        `json:"commits"`
-	Files     int        `json:"files"`
-	Bytes     int64      `json:"bytes"`
-	DataDir   string     `json:"data_dir"`
-	Top       []abnormal `json:"top_anomalies"`
-	Module    int        `json:"module"`
-	Answer    []answer   `json:"answer"` // to the module's question
+	Records   int           `json:"records"` // of Kinesis
+	Rows      int           `json:"rows"`
+	Rejected  int           `json:"rejected"`
+	Anomalies int           `json:"anomalies"` // rows that are flagged
+	Commits   int           `json:"commits"`
+	Files     int           `json:"files"`
+	Bytes     int64         `json:"bytes"`
+	DataDir   string        `json:"data_dir"`
+	Top       []abnormal    `json:"top_anomalies"`
+	Alerts    []alert.Alert `json:"alerts"` // of this run, as each episode stood last
+	Module    int           `json:"module"`
+	Answer    []answer      `json:"answer"` // to the module's question
 
 	question  question
 	pattern   *regexp.Regexp // of the question; nil: the rows have columns

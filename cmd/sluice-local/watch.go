@@ -58,6 +58,9 @@ func (w *watch) settled() bool {
 	return n == shards
 }
 
+// clearLine goes to the beginning of a terminal's line, and clears it.
+const clearLine = "\r\x1b[K"
+
 // progress tells on a terminal, once a second, what the service does.
 type progress struct {
 	quit, done chan struct{}
@@ -86,7 +89,7 @@ func (p *progress) run(m *ops.Metrics, w io.Writer) {
 	for {
 		select {
 		case <-p.quit:
-			fmt.Fprint(w, "\r\x1b[K")
+			fmt.Fprint(w, clearLine)
 			return
 		case <-tick.C:
 		}
@@ -95,7 +98,7 @@ func (p *progress) run(m *ops.Metrics, w io.Writer) {
 			continue // the status page tells of it
 		}
 		now := value(families, "sluice_records_received_total", sum)
-		fmt.Fprintf(w, "\r\x1b[K%8.0f records/s  %10.0f rows committed  lag %5.1f s  %8.0f anomalies",
+		fmt.Fprintf(w, clearLine+"%8.0f records/s  %10.0f rows committed  lag %5.1f s  %8.0f anomalies",
 			now-received, value(families, "sluice_rows_committed_total", sum),
 			value(families, "sluice_lag_seconds", func(a, b float64) float64 { return max(a, b) }),
 			value(families, "sluice_anomalies_total", sum))

@@ -19,10 +19,13 @@ func TestSummary(t *testing.T) {
 	p := start(t, "sluice-local", "sluice-local", nil, "--duration", "12s", "--dir", t.TempDir(), "--seed", "1", "--http", address(t))
 	wait(t, p, 60*time.Second)
 	text := p.Stdout.String()
-	for _, part := range []string{"1212 records came: 1212 rows and 0 rejects", "  " + abnormal + " "} {
+	for _, part := range []string{"1212 records came: 1212 rows and 0 rejects", "  " + abnormal + " ", " source_rate: sourceip " + abnormal + " came "} {
 		if !strings.Contains(text, part) {
 			t.Errorf("the summary lacks %q:\n%s", part, text)
 		}
+	}
+	if screen := p.Stderr.String(); !strings.Contains(screen, "Alert opens: source_rate: sourceip "+abnormal+" came ") {
+		t.Errorf("the screen shows no alert:\n%s", screen)
 	}
 	var statements []string
 	for _, paragraph := range strings.Split(text, "\n\n") {

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,7 +31,7 @@ const flushAlerts = time.Second
 
 // keepAlerts tells the configured receivers of episodes, beside the consumer, until the function that it returns is called.
 func (s *Service) keepAlerts(ctx context.Context) (a announcer, stop func(), err error) {
-	var receivers []alert.Receiver
+	receivers := slices.Clone(s.Receivers)
 	if s.cfg.AlertTopic != "" {
 		sdk, err := config.AWS(ctx, s.cfg, s.Metrics.AWSError)
 		if err != nil {

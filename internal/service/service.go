@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sluice-etl/sluice/consumer"
+	"github.com/sluice-etl/sluice/internal/alert"
 	"github.com/sluice-etl/sluice/internal/config"
 	"github.com/sluice-etl/sluice/internal/intake"
 	"github.com/sluice-etl/sluice/internal/ops"
@@ -27,6 +28,7 @@ type Service struct {
 	Observer  consumer.Observer    // the metrics, unless it is replaced by one that tells them, too
 	Listening func(address string) // if set, is told where metrics and health are served
 	TakingIn  func(address string) // if set, is told where Direct PUT is served, if it is
+	Receivers []alert.Receiver     // of alerts, beside the configured ones
 	Reload    *Reload              // nil: settings stay as they are while it runs
 
 	cfg    *config.Config
