@@ -85,8 +85,8 @@ func TestColumnsAreAddedWhileRunning(t *testing.T) {
 				t.Errorf("the last batch has the schema %d and %d bytes of state", last.Schema, len(last.State))
 			}
 		}
-		// The second worker looks at the end of a batch, and goes over with the one after it.
-		if held[3] != 5 || held[5] != 5 || held[1]+held[2] != 0 || rescued != 50+3+5-int(held[4]) {
+		// The second worker looks at the end of a batch, and goes over with the one after it, which may be that of its 4: ip2 is rescued either way.
+		if held[3] != 5 || held[5] != 5 || held[1]+held[2] != 0 || held[4] != 0 && held[4] != 5 || rescued != 50+3+5 {
 			t.Errorf("the new column holds %v, and %d rows have something rescued", held, rescued)
 		}
 		rows, _ := read(t, one.shard.batches)
