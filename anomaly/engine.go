@@ -27,7 +27,8 @@ type Engine struct {
 type detector struct {
 	settings Settings
 	kind
-	columns []int // of the key, in the table
+	columns []int    // of the key, in the table
+	names   []string // of all columns that it looks at
 }
 
 // kind is what a detector does; there is an implementation for each kind.
@@ -145,9 +146,10 @@ func (e *Engine) Bind(fields []columns.Field) error {
 			if len(types) > 0 && !slices.Contains(types, fields[at].Type) {
 				return 0, fmt.Errorf("the %s of detector %s is to be the column %q, which is a %v; want one of the types %v", purpose, d.settings.Name, name, fields[at].Type, types)
 			}
+			d.names = append(d.names, name)
 			return at, nil
 		}
-		d.columns = nil
+		d.columns, d.names = nil, nil
 		for _, name := range d.settings.Key {
 			column, err := find("key", name)
 			if err != nil {
@@ -162,9 +164,18 @@ func (e *Engine) Bind(fields []columns.Field) error {
 			if err := r.compile(fields); err != nil {
 				return fmt.Errorf("the expression of detector %s: %w", d.settings.Name, err)
 			}
+			d.names = append(d.names, r.program.Columns()...)
 		}
 	}
 	return nil
+}
+
+// Columns names the columns that the detectors look at, as Bind found them; some perhaps more than once.
+func (e *Engine) Columns() (names []string) {
+	for i := range e.detectors {
+		names = append(names, e.detectors[i].names...)
+	}
+	return names
 }
 
 // others names the columns that there are, the most alike first.

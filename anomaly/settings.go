@@ -76,6 +76,12 @@ func Streamwide(settings []Settings) bool {
 	return slices.ContainsFunc(settings, func(s Settings) bool { return s.Scope == ScopeStream })
 }
 
+// Coupled tells whether the threshold decides more than from which score on a row is flagged: by the baselines self and both a key's past is
+// clipped at it, and a row of a series is flagged where an episode begins. Of others the scores are the same at every threshold.
+func (s Settings) Coupled() bool {
+	return s.Kind == KindSeries || s.Baseline == Self || s.Baseline == Both
+}
+
 // withDefaults fills in what is not set, and checks what is.
 func (s Settings) withDefaults() (Settings, error) {
 	fail := func(format string, args ...any) (Settings, error) {

@@ -152,7 +152,7 @@ func mod(a, b int64) int64 { return ((a % b) + b) % b }
 // appendValue appends a row's value of a column as it stands in a key: the text that JSON lines have, escaped as Hive does.
 func (p *Partitioner) appendValue(dst []byte, c *columns.Column, row int) []byte {
 	if !c.Valid[row] {
-		return append(dst, hiveNull...)
+		return append(dst, NullFolder...)
 	}
 	if c.Type == columns.String {
 		return appendEscaped(dst, c.TextAt(row))
@@ -161,8 +161,8 @@ func (p *Partitioner) appendValue(dst []byte, c *columns.Column, row int) []byte
 	return appendEscaped(dst, appendScalar(scratch[:0], c, row, &p.date))
 }
 
-// hiveNull stands for a null, and for a text that is empty, since a folder cannot be called so.
-const hiveNull = "__HIVE_DEFAULT_PARTITION__"
+// NullFolder stands for a null, and for a text that is empty, since a folder cannot be called so.
+const NullFolder = "__HIVE_DEFAULT_PARTITION__"
 
 // appendEscaped appends a text as Hive writes it into the name of a partition's folder: a percent sign and two hexadecimal
 // digits for control characters and those of a list. Beyond Hive, "." and ".." are escaped, which are no names of folders.
@@ -170,7 +170,7 @@ const hiveNull = "__HIVE_DEFAULT_PARTITION__"
 // https://github.com/apache/hive/blob/master/common/src/java/org/apache/hadoop/hive/common/FileUtils.java
 func appendEscaped(dst, text []byte) []byte {
 	if len(text) == 0 {
-		return append(dst, hiveNull...)
+		return append(dst, NullFolder...)
 	}
 	dots := string(text) == "." || string(text) == ".."
 	for _, c := range text {

@@ -103,9 +103,9 @@ func TestBacktestLooksBackOnly(t *testing.T) {
 }
 
 func TestBacktestRefuses(t *testing.T) {
-	dir := t.TempDir()
+	dir, rows := t.TempDir(), filepath.Join(t.TempDir(), "part.parquet")
 	series, other := filepath.Join(dir, "series.csv"), filepath.Join(dir, "other.csv")
-	for path, text := range map[string]string{series: "timestamp,value\n2026-03-01 00:00:00,1\nyesterday,2\n", other: "a,b\n1,2\n"} {
+	for path, text := range map[string]string{series: "timestamp,value\n2026-03-01 00:00:00,1\nyesterday,2\n", other: "a,b\n1,2\n", rows: "PAR1"} {
 		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
 			t.Fatal(err)
 		}
@@ -123,10 +123,87 @@ func TestBacktestRefuses(t *testing.T) {
 		{[]string{series, "--out", dir}, 2, "would replace"},
 		{[]string{filepath.Join(dir, "missing.csv")}, 1, "missing.csv"},
 		{[]string{series, series}, 1, "another file is called"},
+		{[]string{"s3://bucket/prefix"}, 2, "SLUICE_ANOMALY_DETECTORS"},
+		{[]string{rows}, 2, "SLUICE_ANOMALY_DETECTORS"},
+		{[]string{rows, "--anomaly-detectors", "d", "--anomaly-d-kind", "rate", "--anomaly-d-key", "a"}, 1, "no file of sluice"},
+		{[]string{other, "--anomaly-detectors", "d", "--anomaly-d-kind", "rate", "--anomaly-d-key", "a", "--out", dir}, 2, "backfill --out"},
+		{[]string{other, "--anomaly-detectors", "d", "--anomaly-d-kind", "rate", "--anomaly-d-key", "c", "--format", "csv"}, 1, `the nearest is "a"`},
 	} {
 		status, _, stderr := sluice(t, nil, append([]string{"backtest"}, tt.args...)...)
 		if status != tt.status || !strings.Contains(stderr, tt.want) {
 			t.Errorf("%v: status %d, %s; want %d, %s", tt.args, status, stderr, tt.status, tt.want)
 		}
 	}
+}
+
+// Records, the rows that a backfill makes of them, and what these were flagged as: all tell the same.
+func TestBacktestRecordsAndRows(t *testing.T) {
+	dir := t.TempDir()
+	records, labels, rows := filepath.Join(dir, "payments.json"), filepath.Join(dir, "labels.json"), filepath.Join(dir, "rows")
+	start := time.Now().UTC().Add(-time.Hour).Format(time.RFC3339) // backfill holds times against that of the file
+	status, _, stderr := sluice(t, nil, "generate", "--template", "../../internal/kdg/transaction-normal.kdg@50", "--duration", "6m", "--seed", "7", "--start", start,
+		"--inject", "flood@3m+20s", "--labels", labels, "--to", records)
+	if status != 0 {
+		t.Fatal(stderr)
+	}
+	environment := []string{
+		"SLUICE_TIME_COLUMN=transactiontime", "SLUICE_ANOMALY_DETECTORS=source,amount",
+		"SLUICE_ANOMALY_SOURCE_KIND=rate", "SLUICE_ANOMALY_SOURCE_KEY=sourceip", "SLUICE_ANOMALY_SOURCE_WINDOW=1m",
+		"SLUICE_ANOMALY_AMOUNT_KIND=rule", "SLUICE_ANOMALY_AMOUNT_EXPRESSION=transactionamount < 140",
+	}
+	if status, _, stderr := sluice(t, environment, "backfill", "--out", rows, records); status != 0 {
+		t.Fatal(stderr)
+	}
+	of := map[string]string{}
+	for _, path := range []string{records, rows} {
+		status, stdout, stderr := sluice(t, environment, "backtest", path, "--labels", labels)
+		if status != 0 {
+			t.Fatal(stderr)
+		}
+		for line := range strings.Lines(stdout) {
+			if strings.HasPrefix(line, "flagged when") || strings.Contains(line, "rows of") {
+				continue // of rows that were written alone
+			}
+			of[path] += line
+		}
+		if path == records {
+			contains(t, stdout, "19000 rows of 1 files", "0 lines were rejected", "1,000", "sourceip ", " in 1m0s; 99.9% of the other")
+			continue
+		}
+		var before, now, both int
+		for line := range strings.Lines(stdout) {
+			if n, _ := fmt.Sscanf(line, "flagged when they were written: %d rows; now: %d; in both: %d", &before, &now, &both); n == 3 && (before == 0 || before != now || now != both) {
+				t.Error(line)
+			}
+		}
+		if before == 0 {
+			t.Errorf("it is not told what was flagged before:\n%s", stdout)
+		}
+	}
+	if of[records] != of[rows] {
+		t.Errorf("of the records:\n%s\nof their rows:\n%s", of[records], of[rows])
+	}
+	found := false
+	for line := range strings.Lines(of[records]) {
+		// All alerts of the rate are right, and the one flood is found; wrong amounts come all the time.
+		if f := strings.Fields(line); len(f) == 8 && f[0] == "0.999" && f[7] == "*" {
+			found = f[3] == "1" && f[5] == "1.000" && f[6] == "1.000"
+		}
+	}
+	if !found {
+		t.Errorf("not one alert that is right:\n%s", of[records])
+	}
+}
+
+// Without a time of their own records are taken to have come at once, which is told.
+func TestBacktestWithoutTimes(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "a.json")
+	if err := os.WriteFile(file, []byte("{\"n\":1,\"key\":\"\\u001b[31mred\"}\n{\"n\":-1,\"key\":\"b\"}\n{\"n\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	status, stdout, stderr := sluice(t, []string{"SLUICE_ANOMALY_DETECTORS=sign", "SLUICE_ANOMALY_SIGN_KIND=rule", "SLUICE_ANOMALY_SIGN_EXPRESSION=n < 0", "SLUICE_ANOMALY_SIGN_KEY=key"}, "backtest", file)
+	if status != 0 {
+		t.Fatal(stderr)
+	}
+	contains(t, stdout, "2 rows of 1 files", "1 lines were rejected", "SLUICE_TIME_COLUMN is not set", "key \uFFFD[31mred  1")
 }

@@ -56,7 +56,7 @@ var commands = []struct {
 	{"validate", "check the whole configuration, with --online also the stream, the table, the bucket and the catalog", validate},
 	{"config", "print the effective configuration, and where each value came from", printConfig},
 	{"backfill", "bring local files through the same stages: FILE..., or - for standard input", runBackfill},
-	{"backtest", "show what the detector of series would have flagged in CSV files of the past", backtest},
+	{"backtest", "try thresholds on the past: FILE... of records or series, or rows that were written (folders, s3://BUCKET/PREFIX)", runBacktest},
 	{"generate", "make records from KDG templates", generate},
 	{"redrive", "send rejected records to the stream again, each at most once", runRedrive},
 	{"schema", "show the columns, of a file of records or as the workers have agreed on them, also for Athena", schema},

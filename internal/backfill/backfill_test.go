@@ -357,13 +357,13 @@ func TestPieces(t *testing.T) {
 		"no JSON, but lines": {transform.FormatJSON, strings.Repeat("< no JSON\n", maxPiece/5), "<", maxPiece},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, err := newPieces(strings.NewReader(tt.text), tt.format)
+			p, err := NewPieces(strings.NewReader(tt.text), tt.format)
 			if err != nil {
 				t.Fatal(err)
 			}
 			var together []byte
 			for n := 0; ; n++ {
-				piece, offset, err := p.next()
+				piece, offset, err := p.Next()
 				if err == io.EOF {
 					if n < 2 {
 						t.Errorf("%d pieces", n)

@@ -100,7 +100,7 @@ func (r *run) story(ctx context.Context, file io.Reader, arrival time.Time, c co
 	if err != nil {
 		return Result{}, err
 	}
-	pieces, err := newPieces(counting{file, r.progress}, r.Format)
+	pieces, err := NewPieces(counting{file, r.progress}, r.Format)
 	if err != nil {
 		return Result{}, err
 	}

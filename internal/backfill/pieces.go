@@ -17,8 +17,8 @@ const (
 	maxPiece  = 10 << 20  // a line may be so long: as long as a record of Kinesis
 )
 
-// pieces cuts a file into payloads that begin and end with a line. It is for one goroutine.
-type pieces struct {
+// Pieces cuts a file into payloads that begin and end with a line. It is for one goroutine.
+type Pieces struct {
 	in     io.Reader
 	format string
 
@@ -27,10 +27,10 @@ type pieces struct {
 	ended  bool   // all was read
 }
 
-// newPieces reads a file that may be compressed, which its first bytes tell.
-func newPieces(file io.Reader, format string) (*pieces, error) {
+// NewPieces reads a file that may be compressed, which its first bytes tell.
+func NewPieces(file io.Reader, format string) (*Pieces, error) {
 	buffered := bufio.NewReaderSize(file, 64<<10)
-	p := &pieces{in: buffered, format: format}
+	p := &Pieces{in: buffered, format: format}
 	if magic, err := buffered.Peek(2); err == nil && magic[0] == 0x1f && magic[1] == 0x8b {
 		if p.in, err = gzip.NewReader(buffered); err != nil {
 			return nil, fmt.Errorf("it begins as gzip, and is none: %w", err)
@@ -39,9 +39,9 @@ func newPieces(file io.Reader, format string) (*pieces, error) {
 	return p, nil
 }
 
-// next gives the next piece, and where it begins in the text. At the end the error is io.EOF. The piece stays as it is.
+// Next gives the next piece, and where it begins in the text. At the end the error is io.EOF. The piece stays as it is.
 // A line longer than maxPiece is cut, and its parts are taken for lines.
-func (p *pieces) next() (piece []byte, offset int64, err error) {
+func (p *Pieces) Next() (piece []byte, offset int64, err error) {
 	for {
 		cut := 0
 		for size := pieceSize; cut == 0; size = min(2*size, maxPiece) {
@@ -73,7 +73,7 @@ func (p *pieces) next() (piece []byte, offset int64, err error) {
 }
 
 // fill reads until there are so many bytes, or all.
-func (p *pieces) fill(size int) error {
+func (p *Pieces) fill(size int) error {
 	if cap(p.rest) < size {
 		p.rest = append(make([]byte, 0, size), p.rest...)
 	}

@@ -83,9 +83,9 @@ func (s *session) Commit(ctx context.Context, b consumer.Batch) error {
 
 // deliver gives the pieces to the pipeline. Their lines are taken to have arrived at one time; a piece's sequence number is
 // its place in the text.
-func (s *session) deliver(ctx context.Context, p *pieces, arrival time.Time) error {
+func (s *session) deliver(ctx context.Context, p *Pieces, arrival time.Time) error {
 	for {
-		piece, offset, err := p.next()
+		piece, offset, err := p.Next()
 		// While there is more to come, the shard is not read to its end.
 		fetch := consumer.Fetch{BehindLatest: time.Millisecond}
 		switch {
@@ -111,6 +111,7 @@ func (s *session) deliver(ctx context.Context, p *pieces, arrival time.Time) err
 
 // metrics counts what becomes of the lines of a file.
 type metrics struct {
+	pipeline.Unmeasured
 	mu                           sync.Mutex
 	rejects, filtered, anomalies int
 }
@@ -132,18 +133,3 @@ func (m *metrics) Anomalies(_ string, n int, _ []byte) {
 	defer m.mu.Unlock()
 	m.anomalies += n
 }
-
-// What follows is of interest to a service that runs for long.
-func (m *metrics) Received(int, int)                    {}
-func (m *metrics) Rescued(int)                          {}
-func (m *metrics) Duplicates(int)                       {}
-func (m *metrics) ExpressionFaults(int)                 {}
-func (m *metrics) Skewed(int)                           {}
-func (m *metrics) SnapshotLost()                        {}
-func (m *metrics) PeersLost()                           {}
-func (m *metrics) Buffered(int64)                       {}
-func (m *metrics) Abnormal([]pipeline.Abnormal)         {}
-func (m *metrics) Episode(string, string)               {}
-func (m *metrics) EpisodesPassedOver(int)               {}
-func (m *metrics) Unusable(string, int)                 {}
-func (m *metrics) Detector(string, string, int, uint64) {}

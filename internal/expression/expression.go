@@ -79,6 +79,14 @@ func Compile(text string, fields []columns.Field) (*Expression, error) {
 	return e, nil
 }
 
+// Columns names the columns that the condition uses.
+func (e *Expression) Columns() (names []string) {
+	for _, u := range e.used {
+		names = append(names, u.name)
+	}
+	return names
+}
+
 // examples are values of the types that columns have in expressions.
 var examples = [...]any{columns.String: "", columns.Int64: int64(0), columns.Double: 0.0, columns.Decimal: 0.0, columns.Boolean: false, columns.Timestamp: time.Time{}}
 

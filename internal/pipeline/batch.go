@@ -183,6 +183,9 @@ func (b *batch) row(r *consumer.Record, sub int, line []byte, when int64) {
 	b.ingest[1].AppendString(b.shard)
 	b.ingest[2].AppendString(r.SequenceNumber)
 	b.ingest[3].AppendInt(int64(sub))
+	if b.p.cfg.Look != nil {
+		b.p.cfg.Look.Row(b.out.Table, b.out.Table.Rows(), when)
+	}
 	flags := b.score(when)
 	if b.times.Partition {
 		at = when
@@ -274,7 +277,7 @@ func (b *batch) resize(size int64) (full bool) {
 
 // files encodes the batch: one file for each partition, then those of the rejects.
 func (b *batch) files(ctx context.Context) ([]consumer.File, error) {
-	if b.empty() {
+	if b.empty() || b.p.cfg.Look != nil {
 		return nil, nil
 	}
 	var encoder sink.Encoder

@@ -21,11 +21,52 @@ type EventTime struct {
 	MaxSkew   time.Duration // a time further from the arrival is not believed
 }
 
+// Clock tells the times by which the rows of a table are judged. It is not safe for concurrent use.
+type Clock struct {
+	format transform.TimeFormat
+	column *columns.Column // nil where none is configured
+	skew   int64           // milliseconds
+}
+
+// Clock finds the column of the time among those of a table.
+func (e EventTime) Clock(own []columns.Column) (c Clock, err error) {
+	if e.Column == "" {
+		return c, nil
+	}
+	var names []string
+	for i := range own {
+		if own[i].Name == e.Column {
+			c.column = &own[i]
+		}
+		names = append(names, own[i].Name)
+	}
+	switch {
+	case c.column == nil:
+		return c, fmt.Errorf("SLUICE_TIME_COLUMN: there is no column %q; there are %s", e.Column, strings.Join(names, ", "))
+	case c.column.Type == columns.Boolean:
+		return c, fmt.Errorf("SLUICE_TIME_COLUMN: the column %q is boolean; times are timestamp, string, int64 or double", e.Column)
+	}
+	c.format, c.skew = e.Format.Clone(), e.MaxSkew.Milliseconds()
+	return c, nil
+}
+
+// Time is the time of a row, given its arrival: what the row tells, if it tells one (known) that is not too far from the arrival; else
+// the arrival. All are milliseconds since 1970.
+func (c *Clock) Time(row int, arrival int64) (at, told int64, known bool) {
+	if c.column == nil {
+		return arrival, 0, false
+	}
+	told, known = c.format.Time(c.column, row)
+	if skew := told - arrival; known && max(skew, -skew) <= c.skew {
+		return told, told, true
+	}
+	return arrival, told, known
+}
+
 // eventTimes are the times that the rows of a batch tell.
 type eventTimes struct {
 	EventTime
-	format  transform.TimeFormat // the batch's own
-	column  *columns.Column      // nil where none is configured
+	Clock
 	rescued *columns.Column
 
 	at     []int64 // of the rows of a payload: the time by which they are scored, in milliseconds since 1970
@@ -37,29 +78,14 @@ type eventTimes struct {
 }
 
 // bind finds the columns among those of the decoder.
-func (e *eventTimes) bind(own []columns.Column) error {
-	if e.Column == "" {
-		return nil
-	}
-	e.format = e.Format.Clone()
-	var names []string
+func (e *eventTimes) bind(own []columns.Column) (err error) {
 	for i := range own {
-		c := &own[i]
-		names = append(names, c.Name)
-		switch c.Name {
-		case e.Column:
-			e.column = c
-		case transform.RescuedColumn:
-			e.rescued = c
+		if own[i].Name == transform.RescuedColumn {
+			e.rescued = &own[i]
 		}
 	}
-	switch {
-	case e.column == nil:
-		return fmt.Errorf("SLUICE_TIME_COLUMN: there is no column %q; there are %s", e.Column, strings.Join(names, ", "))
-	case e.column.Type == columns.Boolean:
-		return fmt.Errorf("SLUICE_TIME_COLUMN: the column %q is boolean; times are timestamp, string, int64 or double", e.Column)
-	}
-	return nil
+	e.Clock, err = e.EventTime.Clock(own)
+	return err
 }
 
 // take finds the times of rows that a payload gave, from the first on, which arrived together. It returns how many rows have
@@ -67,14 +93,12 @@ func (e *eventTimes) bind(own []columns.Column) error {
 func (e *eventTimes) take(first, rows int, arrival int64) (rescued int) {
 	e.at, e.skewed = e.at[:0], e.skewed[:0]
 	for row := first; row < first+rows; row++ {
-		at := arrival
+		at, told, known := e.Time(row, arrival)
 		if e.column != nil {
 			order := int64(math.MaxInt64) // rows without a time come last
-			if told, ok := e.format.Time(e.column, row); ok {
+			if known {
 				order = told
-				if skew := told - arrival; max(skew, -skew) <= e.MaxSkew.Milliseconds() {
-					at = told
-				} else {
+				if at != told {
 					e.skewed = append(e.skewed, row)
 				}
 			}

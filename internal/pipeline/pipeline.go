@@ -12,12 +12,13 @@ import (
 	"github.com/sluice-etl/sluice/anomaly"
 	"github.com/sluice-etl/sluice/consumer"
 	"github.com/sluice-etl/sluice/consumer/kpl"
+	"github.com/sluice-etl/sluice/internal/columns"
 	"github.com/sluice-etl/sluice/sink"
 	"github.com/sluice-etl/sluice/transform"
 	"github.com/sluice-etl/sluice/transform/enrich"
 )
 
-// Config is what all shards have in common. All fields are required, but for one of Schema and NewDetector.
+// Config is what all shards have in common. All fields are required, but for Look, and one of Schema and NewDetector.
 type Config struct {
 	Prefix, ErrorPrefix *sink.Prefix
 	Timezone            *time.Location // of the prefixes
@@ -36,8 +37,18 @@ type Config struct {
 	FlushInterval time.Duration // the age at which a batch ends
 	MemoryLimit   int64         // bytes that the open batches of all shards take together
 
+	Look Looker // nil: rows become files; else they are shown to it, and there are no files
+
 	Metrics Metrics
 	Log     *slog.Logger
+}
+
+// Looker is shown the rows of shards on their way, where nothing is to be written. Of one shard it is called by one goroutine.
+type Looker interface {
+	// Bind tells the columns of the rows that follow. It comes again when columns were added.
+	Bind(fields []columns.Field) error
+	// Row shows a row of a table, which begins with the columns of Bind, at the time by which detectors judge it: milliseconds since 1970.
+	Row(t *columns.Table, row int, at int64)
 }
 
 // Metrics hears what happens to records. Its methods are called concurrently.

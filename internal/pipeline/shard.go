@@ -211,6 +211,11 @@ func (s *shard) begin(schema *transform.Schema, decodes transform.Schema) error 
 		if err := s.engine.Bind(enricher.Fields()); err != nil {
 			return fmt.Errorf("the detectors do not fit the schema: %w", err)
 		}
+		if s.p.cfg.Look != nil {
+			if err := s.p.cfg.Look.Bind(enricher.Fields()); err != nil {
+				return fmt.Errorf("the detectors do not fit the schema: %w", err)
+			}
+		}
 	}
 	s.schema, s.batch = schema, newBatch(s.p, s.session.Shard(), stages{decoder, enricher, s.engine})
 	if schema == nil {
