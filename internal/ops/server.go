@@ -12,12 +12,12 @@ import (
 	"github.com/sluice-etl/sluice/internal/bounded"
 )
 
-// Server serves metrics, health, and a page beside them.
+// Server serves metrics, health, and a page beside them; or profiles.
 type Server struct {
 	listener net.Listener
 	server   *http.Server
 	done     chan struct{} // closed when nothing is accepted any more
-	page     Page
+	page     Page          // nil: there is none
 }
 
 // maxConnections bounds the connections at a time, of which an idle one costs some 16 KB. A browser keeps one for the events of
@@ -44,18 +44,28 @@ func NewServer(addr string, m *Metrics, h *Health, page Page, log *slog.Logger) 
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
-	listener, err := bounded.Listen(addr, maxConnections, server)
+	s, err := serve(addr, maxConnections, server, "metrics and health", log)
 	if err != nil {
 		if page != nil {
 			page.Close()
 		}
 		return nil, fmt.Errorf("serve metrics and health: %w; set SLUICE_HTTP_ADDR to a host:port of this machine that is free, or to off", err)
 	}
-	s := &Server{listener: listener, server: server, done: make(chan struct{}), page: page}
+	s.page = page
+	return s, nil
+}
+
+// serve listens at an address and serves from now on; what says, in the plural, what is served.
+func serve(addr string, most int, server *http.Server, what string, log *slog.Logger) (*Server, error) {
+	listener, err := bounded.Listen(addr, most, server)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{listener: listener, server: server, done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
 		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			log.Error("metrics and health are served no more", "address", listener.Addr().String(), "error", err)
+			log.Error(what+" are served no more", "address", listener.Addr().String(), "error", err)
 		}
 	}()
 	return s, nil
