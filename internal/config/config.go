@@ -70,6 +70,7 @@ type Config struct {
 	IntakeKeysFile string // empty: none
 
 	HTTPAddr   string // host:port, or off
+	PprofAddr  string // a loopback address and a port, or off
 	Status     bool   // the status page is served there
 	StatusKeys bool   // keys of abnormal rows are shown there
 	Log        string // json, text, or empty: text on a terminal and json elsewhere

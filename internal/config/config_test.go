@@ -132,7 +132,7 @@ func TestFields(t *testing.T) {
 			{Name: "all", Kind: "rate", Window: 5 * time.Minute, MaxKeys: 100000, Baseline: "population", Scope: "shard"},
 		},
 		IntakeAddr: ":9465", IntakeStream: "tickets-delivery", IntakeKeysFile: "/etc/sluice/keys",
-		HTTPAddr: "[::1]:0", Status: false, StatusKeys: false, Log: "text", LogLevel: "warn", AllowInsecureEndpoints: true,
+		HTTPAddr: "[::1]:0", PprofAddr: "[::1]:6060", Status: false, StatusKeys: false, Log: "text", LogLevel: "warn", AllowInsecureEndpoints: true,
 		settings: c.settings,
 	}
 	if !reflect.DeepEqual(c, want) {

@@ -281,6 +281,11 @@ func keys() []key[Config] {
 			set: into(func(c *Config) *bool { return &c.StatusKeys }, parseBool),
 		},
 		{
+			name: "PPROF_ADDR", def: "off",
+			doc: "the address of the runtime's profiles at `/debug/pprof/` (see [operations.md](operations.md#taking-a-profile)), on the loopback alone, such as `127.0.0.1:6060`; `off` for none",
+			set: into(func(c *Config) *string { return &c.PprofAddr }, parseLoopbackAddr),
+		},
+		{
 			name: "LOG", note: "`text` on a terminal, `json` elsewhere",
 			doc: "the form of the log on standard error: `json` or `text`",
 			set: into(func(c *Config) *string { return &c.Log }, oneOf("json", "text")),

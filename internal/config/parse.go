@@ -245,6 +245,17 @@ func parseHTTPAddr(text string) (string, error) {
 	return text, nil
 }
 
+// parseLoopbackAddr takes no names: what they mean is for a resolver to say.
+func parseLoopbackAddr(text string) (string, error) {
+	if text == "off" {
+		return text, nil
+	}
+	if addr, err := netip.ParseAddrPort(text); err != nil || !addr.Addr().IsLoopback() {
+		return "", errors.New("want a loopback address and a port, such as 127.0.0.1:6060 or [::1]:6060, or off")
+	}
+	return text, nil
+}
+
 // objectPrefix checks what holds for any beginning of an object's key; the syntax of expressions is not its business.
 func objectPrefix(text string) (string, error) {
 	if strings.HasPrefix(text, "/") || len(text) > 512 {

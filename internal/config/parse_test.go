@@ -44,6 +44,8 @@ func TestValues(t *testing.T) {
 		"TIMEZONE": {[]string{"UTC", "America/New_York"}, []string{"Local", "../etc/passwd", "+01:00"}},
 		"HTTP_ADDR": {[]string{"off", ":0", "localhost:80", "[::]:9464", "0.0.0.0:65535"},
 			[]string{"on", "localhost", "http://localhost:80", "::1:80", ":65536", ":http", ":-1"}},
+		"PPROF_ADDR": {[]string{"off", "127.0.0.1:6060", "[::1]:0", "127.9.9.9:1"},
+			[]string{"on", ":6060", "0.0.0.0:6060", "[::]:6060", "10.0.0.1:6060", "localhost:6060", "127.0.0.1", "127.0.0.1.example.com:1"}},
 		"INTAKE_ADDR":   {[]string{"off", ":9465"}, []string{"9465", "https://localhost:9465"}},
 		"INTAKE_STREAM": {[]string{"clicks", "a_b.c-1"}, []string{"a b", "arn:aws:firehose:eu-west-1:123456789012:deliverystream/x"}},
 		"PREFIX":        {[]string{"data/", "a..b/", ".../", "!{timestamp:yyyy/MM/dd}/"}, []string{"../", "data/../x/", "./", "data/..", "/data/"}},

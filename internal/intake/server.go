@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/sluice-etl/sluice/internal/bounded"
 )
 
 // Putter puts records into a stream.
@@ -40,7 +42,7 @@ type Config struct {
 	Log     *slog.Logger
 }
 
-// maxConnections bounds the connections at a time; the next ones wait in the kernel's queue. An idle one costs some 16 KB.
+// maxConnections bounds the connections at a time (see package bounded). An idle one costs some 16 KB.
 const maxConnections = 2048
 
 // Server serves the endpoint. It speaks plain HTTP: where producers are not on the same machine or in a network that is
@@ -55,18 +57,19 @@ type Server struct {
 
 // NewServer listens at an address, host:port. Nothing is answered until Run.
 func NewServer(addr string, c Config) (*Server, error) {
-	listener, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("serve Direct PUT: %w; set SLUICE_INTAKE_ADDR to a host:port of this machine that is free, or to off", err)
-	}
-	return &Server{listener: &bounded{listener, make(chan struct{}, maxConnections)}, keys: c.Keys, log: c.Log, server: &http.Server{
+	server := &http.Server{
 		Handler: newHandler(c, time.Now),
 		// Bodies and answers have deadlines of their own, by their size.
 		ReadHeaderTimeout: patience,
 		IdleTimeout:       2 * time.Minute, // longer than a load balancer's, which must not find closed what it takes for open
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
-	}}, nil
+	}
+	listener, err := bounded.Listen(addr, maxConnections, server)
+	if err != nil {
+		return nil, fmt.Errorf("serve Direct PUT: %w; set SLUICE_INTAKE_ADDR to a host:port of this machine that is free, or to off", err)
+	}
+	return &Server{listener: listener, server: server, keys: c.Keys, log: c.Log}, nil
 }
 
 // Addr is the address that is listened at, with the port that was given where port 0 was asked for.
@@ -95,31 +98,4 @@ func (s *Server) Run(ctx context.Context, grace time.Duration) error {
 		return errors.Join(fmt.Errorf("serve Direct PUT at %s: %w", s.Addr(), err), s.server.Close())
 	}
 	return <-stopped
-}
-
-// bounded is a listener with a bound on the connections that are open at a time.
-type bounded struct {
-	net.Listener
-	slots chan struct{}
-}
-
-func (b *bounded) Accept() (net.Conn, error) {
-	b.slots <- struct{}{} // the server closes its connections when it ends, and then there is room
-	c, err := b.Listener.Accept()
-	if err != nil {
-		<-b.slots
-		return nil, err
-	}
-	return &counted{Conn: c, free: sync.OnceFunc(func() { <-b.slots })}, nil
-}
-
-// counted is a connection that makes room for another when it is closed.
-type counted struct {
-	net.Conn
-	free func()
-}
-
-func (c *counted) Close() error {
-	defer c.free()
-	return c.Conn.Close()
 }

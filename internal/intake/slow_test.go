@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/sluice-etl/sluice/internal/bounded"
 )
 
 // pipes is a listener whose connections are in memory, so that the clock of a synctest runs for them, too.
@@ -42,11 +44,10 @@ func (p *pipes) dial(t *testing.T) net.Conn {
 func serveInMemory(t *testing.T) (*endpoint, *pipes) {
 	p := &pipes{queue: make(chan net.Conn, 16), closed: make(chan struct{})}
 	e := serve(t, func(s *Server) {
-		b := s.listener.(*bounded)
-		if err := b.Listener.Close(); err != nil {
+		if err := s.listener.Close(); err != nil {
 			t.Fatal(err)
 		}
-		b.Listener = p
+		s.listener = bounded.New(p, maxConnections, s.server)
 	})
 	return e, p
 }
@@ -127,34 +128,43 @@ func TestASlowBody(t *testing.T) {
 	}
 }
 
-// As many connections as there may be are open and say nothing: the next one waits, and is served when one of them goes.
+// As many connections as there may be are open. While on each of them a request is under way the next one waits, and is
+// served when one of them goes; those that say nothing keep nobody waiting.
 func TestTheBoundOnConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, p := serveInMemory(t)
-		var idle []net.Conn
+		var busy []net.Conn
 		for range maxConnections {
-			idle = append(idle, p.dial(t))
+			c := p.dial(t)
+			fmt.Fprint(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n")
+			busy = append(busy, c)
 		}
 		next := p.dial(t)
+		last := p.dial(t)
 		synctest.Wait()
 		if n := len(p.queue); n != 1 {
-			t.Fatalf("%d connections wait to be accepted; want the last one of %d", n, maxConnections+1)
+			t.Fatalf("%d connections wait to be accepted; want the last one of %d, and the one before to wait for room", n, maxConnections+2)
 		}
-		if err := idle[maxConnections/2].Close(); err != nil {
-			t.Fatal(err)
-		}
-		begun := time.Now()
-		if status, answer := ask(t, next, e.request(t, "ListDeliveryStreams", "{}"), "{}", 2, 0); status != 200 {
-			t.Errorf("%d %s", status, answer)
-		}
-		if took := time.Since(begun); took > time.Second {
-			t.Errorf("it took %v, though another connection was closed", took)
-		}
-		// Those that never say anything are closed by the server, and make room for many.
-		time.Sleep(patience)
-		for range 2 * cap(p.queue) {
-			if status, answer := ask(t, p.dial(t), e.request(t, "ListDeliveryStreams", "{}"), "{}", 2, 0); status != 200 {
+		for i, c := range []net.Conn{next, last} {
+			if err := busy[i].Close(); err != nil {
+				t.Fatal(err)
+			}
+			begun := time.Now()
+			if status, answer := ask(t, c, e.request(t, "ListDeliveryStreams", "{}"), "{}", 2, 0); status != 200 {
 				t.Errorf("%d %s", status, answer)
+			}
+			if took := time.Since(begun); took > time.Second {
+				t.Errorf("it took %v, though another connection was closed", took)
+			}
+		}
+		time.Sleep(2 * patience) // and the requests whose bodies do not come are cut off
+		for range maxConnections {
+			p.dial(t)
+		}
+		for range 2 * cap(p.queue) {
+			begun := time.Now()
+			if status, answer := ask(t, p.dial(t), e.request(t, "ListDeliveryStreams", "{}"), "{}", 2, 0); status != 200 || time.Since(begun) > 2*time.Second {
+				t.Errorf("%d %s after %v", status, answer, time.Since(begun))
 			}
 		}
 	})

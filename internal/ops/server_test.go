@@ -17,7 +17,7 @@ import (
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-func serve(t *testing.T, m *Metrics, h *Health) (url string) {
+func serveAll(t *testing.T, m *Metrics, h *Health) (url string) {
 	t.Helper()
 	s, err := NewServer("127.0.0.1:0", m, h, nil, quiet())
 	if err != nil {
@@ -59,7 +59,7 @@ func get(handler http.Handler, path string) (status int, header http.Header, bod
 
 func TestReadiness(t *testing.T) {
 	m, h, clock := newTestMetrics()
-	url := serve(t, m, h)
+	url := serveAll(t, m, h)
 	start := clock.at.UTC()
 	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
 	for i, step := range []struct {
@@ -107,7 +107,7 @@ func TestReadiness(t *testing.T) {
 func TestLivenessEndsWhenToldDead(t *testing.T) {
 	for reason, want := range map[string]string{"the event loop ended": "the event loop ended\n", "": "dead\n"} {
 		m, h, _ := newTestMetrics()
-		url := serve(t, m, h)
+		url := serveAll(t, m, h)
 		h.Dead(reason)
 		if status, _, body := do(t, "GET", url+"/healthz"); status != 503 || body != want {
 			t.Errorf("liveness is %d %q, want 503 %q", status, body, want)
@@ -117,7 +117,7 @@ func TestLivenessEndsWhenToldDead(t *testing.T) {
 
 func TestRoutes(t *testing.T) {
 	m, h, _ := newTestMetrics()
-	url := serve(t, m, h)
+	url := serveAll(t, m, h)
 	for request, want := range map[string]int{
 		"GET /": 404, "GET /metrics": 200, "GET /healthz": 200, "GET /readyz": 503, "HEAD /healthz": 200, "HEAD /": 404,
 		"GET /other": 404, "GET /metrics/": 404, "POST /metrics": 405, "DELETE /": 404,

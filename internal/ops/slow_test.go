@@ -27,7 +27,7 @@ func (h hanging) Collect(c chan<- prometheus.Metric) {
 // Scrapes that hang hold up neither what is counted nor health; and there are never more than a few.
 func TestScrapesThatHangHoldUpNobody(t *testing.T) {
 	m, h, _ := newTestMetrics()
-	url := serve(t, m, h)
+	url := serveAll(t, m, h)
 	slow := hanging{prometheus.NewDesc("slow", "A slow one.", nil, nil), make(chan struct{}, maxScrapes+1), make(chan struct{})}
 	m.Gatherer.(*prometheus.Registry).MustRegister(slow)
 
@@ -69,7 +69,7 @@ func TestScrapesThatHangHoldUpNobody(t *testing.T) {
 // Peers that ask for everything, again and again, and read nothing.
 func TestPeersThatDoNotReadHoldUpNobody(t *testing.T) {
 	m, h, _ := newTestMetrics()
-	url := serve(t, m, h)
+	url := serveAll(t, m, h)
 	ask := strings.Repeat("GET /readyz HTTP/1.1\r\nHost: x\r\n\r\nGET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", 10)
 	for i := range 200 {
 		peer, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))

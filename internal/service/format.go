@@ -14,7 +14,7 @@ const (
 	detect  = "detect" // SLUICE_SCHEMA
 	auto    = "auto"   // SLUICE_APACHE_LOG_FORMAT
 	allText = "string" // SLUICE_APACHE_TYPES
-	off     = "off"    // SLUICE_INTAKE_ADDR
+	off     = "off"    // SLUICE_INTAKE_ADDR and the other addresses
 	event   = "event"  // SLUICE_PARTITION_TIME
 )
 

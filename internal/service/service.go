@@ -66,7 +66,7 @@ func (s *Service) Run(ctx context.Context) error {
 	debug.SetMemoryLimit(s.cfg.MemoryLimit)
 	s.Metrics.MemoryLimit(s.cfg.MemoryLimit)
 
-	if s.cfg.HTTPAddr != "off" {
+	if s.cfg.HTTPAddr != off {
 		server, err := ops.NewServer(s.cfg.HTTPAddr, s.Metrics, s.health, s.page(), s.log)
 		if err != nil {
 			return err
@@ -76,6 +76,14 @@ func (s *Service) Run(ctx context.Context) error {
 		if s.Listening != nil {
 			s.Listening(server.Addr())
 		}
+	}
+	if s.cfg.PprofAddr != off {
+		server, err := ops.NewProfiles(s.cfg.PprofAddr, s.log)
+		if err != nil {
+			return err
+		}
+		defer server.Close()
+		s.log.Info("serving profiles", "address", server.Addr())
 	}
 	clients, store, err := Connect(ctx, s.cfg, s.Metrics.AWSError)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -167,6 +168,54 @@ func TestTooManyClients(t *testing.T) {
 	p.leave()
 	if _, _, ok := p.join(); !ok {
 		t.Error("one who leaves makes no room")
+	}
+}
+
+// Browsers hold all the connections that there may be: as many as get the events, and the others on which they ask for nothing.
+// Health checks and Prometheus get through, in a second or two.
+func TestBrowsersKeepNobodyOut(t *testing.T) {
+	m, h := newMetrics()
+	server, err := ops.NewServer("127.0.0.1:0", m, h, New(testConfig(), m, h), quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	dial := func() net.Conn {
+		c, err := net.Dial("tcp", server.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	for i := range maxClients {
+		c := dial()
+		fmt.Fprint(c, "GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+		if answer, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || answer.StatusCode != 200 {
+			t.Fatal(i, answer, err)
+		}
+	}
+	var idle []net.Conn
+	for range maxClients + 64 { // more than there is room for: the last wait
+		idle = append(idle, dial())
+	}
+	for range 2 {
+		for _, path := range []string{"/healthz", "/metrics"} {
+			began := time.Now()
+			client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
+			answer, err := client.Get("http://" + server.Addr() + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer.Body.Close()
+			if took := time.Since(began); answer.StatusCode != 200 || took > 4*time.Second { // as probes have it
+				t.Errorf("%s: %s after %v", path, answer.Status, took)
+			}
+		}
+		for i := range idle { // those that were cut come again
+			idle[i].Close()
+			idle[i] = dial()
+		}
 	}
 }
 
