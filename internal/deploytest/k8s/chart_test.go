@@ -45,23 +45,32 @@ func values(t *testing.T, file string, set ...string) chartutil.Values {
 func required() string { return filepath.Join(chartFolder, "ci", "required-values.yaml") }
 func full() string     { return filepath.Join(chartFolder, "ci", "full-values.yaml") }
 
-// render is helm template.
+// render decodes what helm template makes.
 func render(folder, release string, values chartutil.Values) (objects, error) {
-	chart, err := loader.Load(folder)
+	text, err := template(folder, release, values)
 	if err != nil {
 		return nil, err
+	}
+	return decode(text)
+}
+
+// template is helm template.
+func template(folder, release string, values chartutil.Values) (string, error) {
+	chart, err := loader.Load(folder)
+	if err != nil {
+		return "", err
 	}
 	options := chartutil.ReleaseOptions{Name: release, Namespace: "ingest", IsInstall: true, Revision: 1}
 	all, err := chartutil.ToRenderValues(chart, values, options, nil)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	texts, err := engine.Render(chart, all)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	maps.DeleteFunc(texts, func(name, _ string) bool { return filepath.Ext(name) != ".yaml" })
-	return decode(strings.Join(slices.Collect(maps.Values(texts)), "\n---\n"))
+	return strings.Join(slices.Collect(maps.Values(texts)), "\n---\n"), nil
 }
 
 // strictly is helm lint --strict, for which a warning is a fault.
