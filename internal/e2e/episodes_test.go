@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -137,4 +138,9 @@ func TestEpisodes(t *testing.T) {
 		}
 	}
 	y.stop(t, second)
+	// The rows tell the same, although a crash was between them: they are flagged again, and ring once.
+	out := backtested(t, append(environment(y.World), settings...), "s3://"+world.Bucket+"/data/")
+	if !regexp.MustCompile(`(?m)^ *0\.999 +\d+ +[0-9.]+ +1 +[0-9.]+ +\*`).MatchString(out) {
+		t.Errorf("a backtest finds another number of alerts:\n%s", out)
+	}
 }

@@ -139,6 +139,7 @@ func TestLocal(t *testing.T) {
 	}
 	askTheLabsQuestions(t, output.Dir, ledger)
 	checkTopAnomaly(t, output.Dir, s)
+	backtested(t, []string{"SLUICE_ANOMALY_DETECTORS=source_rate", "SLUICE_ANOMALY_SOURCE_RATE_KIND=rate", "SLUICE_ANOMALY_SOURCE_RATE_KEY=sourceip"}, s.DataDir)
 }
 
 // visible counts the objects that hold records, and their bytes.
