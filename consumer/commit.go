@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-etl/sluice/consumer/protocol"
 	"github.com/sluice-etl/sluice/internal/crash"
+	"github.com/sluice-etl/sluice/internal/spans"
 )
 
 // Batch is what a commit makes durable: the files made of all of the shard's records after the last commit, up to
@@ -55,8 +56,10 @@ func (s *Session) Commit(ctx context.Context, b Batch) error {
 	for i, f := range b.Files {
 		files[i] = protocol.NewFile{Prefix: f.Prefix, Extension: f.Extension, Size: len(f.Body), Rows: f.Rows}
 	}
+	id := fmt.Sprintf("%s/%d/%d/%08x", lease.Shard, lease.Epoch, lease.CommitNo+1, rand.Uint32())
+	spans.Of(ctx).Text("sluice.commit", id)
 	s.hold.Commit(protocol.Batch{
-		ID:   fmt.Sprintf("%s/%d/%d/%08x", lease.Shard, lease.Epoch, lease.CommitNo+1, rand.Uint32()),
+		ID:   id,
 		Time: begun.UTC().Format(time.RFC3339Nano), Checkpoint: b.Checkpoint, ReadUntil: stampUnlessZero(b.ReadUntil), Finished: b.Finished,
 		Files: files, State: b.State, Summary: b.Summary, Schema: b.Schema, Trigger: b.Trigger,
 	})
@@ -108,6 +111,8 @@ func (s *Session) drive(ctx context.Context, files []File) error {
 // for the protocol.
 func (c *Consumer) call(ctx context.Context, call protocol.Call, files []File) (a protocol.Answer) {
 	crash.At(call.Step.String() + ".before")
+	span := spans.Of(ctx).Child(call.Step.String())
+	defer func() { span.End(a.Err) }()
 	switch call.Step {
 	case protocol.Uploading:
 		a.Uploads, a.Err = upload(ctx, c.store, call.Commit, files)

@@ -78,6 +78,8 @@ type Config struct {
 
 	AllowInsecureEndpoints bool
 
+	Traces *Traces // nil: no spans are made
+
 	Args []string // the arguments that are no flags, in their order
 
 	settings map[string]setting // by name, without SLUICE_

@@ -69,6 +69,23 @@ const docsAWS = `
 
 Credentials, region and endpoints are the SDK's own: ` + "`AWS_REGION`, `AWS_PROFILE`, `AWS_ENDPOINT_URL_KINESIS`, `AWS_ENDPOINT_URL_DYNAMODB`,\n`AWS_ENDPOINT_URL_S3`" + ` and so on. With an S3 endpoint set, objects are addressed by path. An endpoint over plain http is refused
 unless it is on this machine or ` + "`SLUICE_ALLOW_INSECURE_ENDPOINTS`" + ` is true.
+
+## OpenTelemetry
+
+With an endpoint, a batch and its steps are told as [spans](operations.md#what-a-batch-went-through). These names are OpenTelemetry's own, and of the
+environment alone. Each beginning with ` + "`OTEL_EXPORTER_OTLP_`" + ` has one beginning with ` + "`OTEL_EXPORTER_OTLP_TRACES_`" + ` that is the stronger.
+
+| environment | default | meaning |
+|---|---|---|
+| ` + "`OTEL_EXPORTER_OTLP_ENDPOINT`" + ` | none | the collector, such as ` + "`http://localhost:4318`; `/v1/traces` is added, but not to `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`" + ` |
+| ` + "`OTEL_EXPORTER_OTLP_PROTOCOL`" + ` | ` + "`http/protobuf`" + ` | the only one; any other is a fault |
+| ` + "`OTEL_EXPORTER_OTLP_HEADERS`" + ` | none | ` + "`name=value`" + `, comma-separated; secret: it is shown nowhere, and goes over plain http only on this machine, or with ` + "`SLUICE_ALLOW_INSECURE_ENDPOINTS`" + ` |
+| ` + "`OTEL_EXPORTER_OTLP_TIMEOUT`" + ` | ` + "`10000`" + ` | of an attempt, in milliseconds |
+| ` + "`OTEL_EXPORTER_OTLP_COMPRESSION`" + ` | ` + "`none`" + ` | or ` + "`gzip`" + ` |
+| ` + "`OTEL_SERVICE_NAME`" + ` | ` + "`SLUICE_APP`" + ` | the service's name |
+| ` + "`OTEL_RESOURCE_ATTRIBUTES`" + ` | none | ` + "`name=value`" + `, comma-separated |
+| ` + "`OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG`" + ` | ` + "`parentbased_always_on`" + ` | or ` + "`always_on`, `always_off`, `traceidratio`" + ` with the part that is told, and these after ` + "`parentbased_`" + `, which is the same: a batch has no parent |
+| ` + "`OTEL_TRACES_EXPORTER`, `OTEL_SDK_DISABLED`" + ` | ` + "`otlp`, `false`" + ` | ` + "`none`, or `true`" + `: no spans |
 `
 
 // liveSettings are those that can change while the service runs, in Markdown.

@@ -111,6 +111,7 @@ func (l *loader) load(args []string) (*Config, error) {
 	l.derive()
 	l.checkEndpoints()
 	l.checkWebhook()
+	l.readTraces()
 	return l.config, l.faults.Err()
 }
 

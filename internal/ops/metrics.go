@@ -43,6 +43,8 @@ type Metrics struct {
 	alerts, alertsSent, alertFailures, alertsDropped                                                             *counters
 	alertsPassedOver, alertsMuted                                                                                prometheus.Counter
 	alertQueue                                                                                                   *prometheus.GaugeVec
+	spansSent                                                                                                    prometheus.Counter
+	spansDropped                                                                                                 *counters
 	partitions                                                                                                   prometheus.Counter
 	catalogCurrent                                                                                               prometheus.Gauge
 	now                                                                                                          func() time.Time
@@ -167,6 +169,10 @@ func newMetrics(build Build, health *Health, now func() time.Time) *Metrics {
 	m.alertQueue = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sluice_alert_queue_length",
 		Help: "Alerts that wait for a receiver, or are being sent. Worry when it grows: the receiver does not answer."}, []string{"receiver"})
 	r.MustRegister(m.alertQueue)
+	m.spansSent = count("sluice_spans_sent_total",
+		"Spans that the OpenTelemetry collector took.")
+	m.spansDropped = newCounters(r, "sluice_spans_dropped_total",
+		"Spans that the OpenTelemetry collector did not get: it refused them, could not be reached for a minute, or was so slow that the queue to it was full. No data waits for it. Worry when it grows with the commits, if you want to see them.", "cause")
 	m.commitDuration = histogram("sluice_commit_duration_seconds",
 		"Time from the end of a batch until it is visible. Worry when it comes near the flush interval.",
 		[]float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300})
@@ -304,6 +310,19 @@ func (m *Metrics) AlertQueue(receiver string, delta int) {
 
 // AlertMuted implements alert.Metrics.
 func (m *Metrics) AlertMuted() { m.alertsMuted.Inc() }
+
+// ExpectSpans makes the series of dropped spans start at zero, as Expect does.
+func (m *Metrics) ExpectSpans(causes []string) {
+	for _, c := range causes {
+		m.spansDropped.with(c)
+	}
+}
+
+// SpansSent implements spans.Metrics.
+func (m *Metrics) SpansSent(n int) { m.spansSent.Add(float64(n)) }
+
+// SpansDropped implements spans.Metrics.
+func (m *Metrics) SpansDropped(cause string, n int) { m.spansDropped.with(cause).Add(float64(n)) }
 
 // Unusable counts rows that a detector could not judge, for want of a number.
 func (m *Metrics) Unusable(detector string, n int) {

@@ -10,6 +10,7 @@ import (
 	"github.com/sluice-etl/sluice/consumer"
 	"github.com/sluice-etl/sluice/consumer/kpl"
 	"github.com/sluice-etl/sluice/internal/columns"
+	"github.com/sluice-etl/sluice/internal/spans"
 	"github.com/sluice-etl/sluice/sink"
 	"github.com/sluice-etl/sluice/transform"
 	"github.com/sluice-etl/sluice/transform/enrich"
@@ -325,6 +326,25 @@ func (b *batch) files(ctx context.Context) ([]consumer.File, error) {
 		}
 	}
 	return files, nil
+}
+
+// describe tells a span what the batch became.
+func (b *batch) describe(span *spans.Span, files []consumer.File) {
+	if b == nil || span == nil {
+		return
+	}
+	rows, size, rejects := 0, 0, 0
+	for _, f := range files {
+		rows += f.Rows
+		size += len(f.Body)
+	}
+	for _, n := range b.rejected {
+		rejects += n
+	}
+	span.Int("sluice.rows", rows)
+	span.Int("sluice.rejects", rejects)
+	span.Int("sluice.files", len(files))
+	span.Int("sluice.bytes", size)
 }
 
 // committed counts what is visible now.

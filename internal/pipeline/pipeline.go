@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-etl/sluice/consumer"
 	"github.com/sluice-etl/sluice/consumer/kpl"
 	"github.com/sluice-etl/sluice/internal/columns"
+	"github.com/sluice-etl/sluice/internal/spans"
 	"github.com/sluice-etl/sluice/sink"
 	"github.com/sluice-etl/sluice/transform"
 	"github.com/sluice-etl/sluice/transform/enrich"
@@ -39,6 +40,7 @@ type Config struct {
 
 	Look Looker // nil: rows become files; else they are shown to it, and there are no files
 
+	Spans   *spans.Tracer // nil: nobody wants to know what a batch went through
 	Metrics Metrics
 	Log     *slog.Logger
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluice-etl/sluice/anomaly"
 	"github.com/sluice-etl/sluice/consumer"
+	"github.com/sluice-etl/sluice/internal/spans"
 	"github.com/sluice-etl/sluice/transform"
 	"github.com/sluice-etl/sluice/transform/enrich"
 )
@@ -39,6 +40,10 @@ type shard struct {
 	tip   bool                // the last fetch was all that there was
 	begun bool                // a batch has begun in this session
 	tuned *[]anomaly.Settings // those of the pipeline that the engine has taken over
+
+	opened time.Time     // when the batch began
+	first  string        // the sequence number of the first record in it
+	busy   time.Duration // what its records have taken from bytes to rows so far
 
 	told       told
 	passedOver uint64 // episodes, as far as they are counted
@@ -246,21 +251,26 @@ func (s *shard) evolve(ctx context.Context) error {
 
 // add appends records to the batch. A batch ends between two records, never within one.
 func (s *shard) add(ctx context.Context, records []consumer.Record) error {
+	begun := time.Now()
 	for i := range records {
 		if s.batch.empty() {
 			if err := s.tune(); err != nil {
 				return err
 			}
 			s.due.Reset(s.wait(&records[i]))
+			s.opened, s.first = time.Now(), records[i].SequenceNumber
 		}
 		s.batch.add(&records[i])
 		s.last, s.until = records[i].SequenceNumber, records[i].Arrival
 		if trigger := s.batch.full(); trigger != "" {
+			s.busy += time.Since(begun)
 			if err := s.commit(ctx, trigger); err != nil {
 				return err
 			}
+			begun = time.Now()
 		}
 	}
+	s.busy += time.Since(begun)
 	if s.batch.empty() {
 		return nil
 	}
@@ -324,11 +334,47 @@ func (s *shard) commit(ctx context.Context, trigger string) error {
 	}
 	s.due.Stop()
 	s.idle.Reset(idleInterval)
+	span := s.span(trigger)
+	err := s.publish(spans.With(ctx, span), trigger)
+	span.End(err)
+	if err != nil || finished || trigger == "stop" {
+		return err
+	}
+	return s.evolve(ctx)
+}
+
+// span is that of the batch as it ends, or nil.
+func (s *shard) span(trigger string) *spans.Span {
+	if s.batch.empty() {
+		s.opened, s.first, s.busy = time.Now(), "", 0
+	}
+	span := s.p.cfg.Spans.Batch("batch", s.opened)
+	if span == nil {
+		return nil
+	}
+	span.Text("sluice.shard", s.session.Shard())
+	span.Text("sluice.trigger", trigger)
+	if !s.batch.empty() {
+		span.Text("sluice.sequence.first", s.first)
+		span.Text("sluice.sequence.last", s.last)
+		span.Int("sluice.records", s.batch.records)
+		parse := span.First("parse")
+		parse.Float("sluice.busy_seconds", s.busy.Seconds()) // the rest of it is waiting for records
+		parse.End(nil)
+	}
+	return span
+}
+
+// publish is commit for what there is to be committed.
+func (s *shard) publish(ctx context.Context, trigger string) error {
+	encode := spans.Of(ctx).Child("encode")
 	files, err := s.batch.files(ctx)
+	encode.End(err)
 	if err != nil {
 		return err
 	}
-	b := consumer.Batch{Checkpoint: s.last, ReadUntil: s.until, Finished: finished, Files: files, Trigger: trigger}
+	b := consumer.Batch{Checkpoint: s.last, ReadUntil: s.until, Finished: trigger == "shard_end", Files: files, Trigger: trigger}
+	s.batch.describe(spans.Of(ctx), files)
 	if s.schema != nil {
 		b.Schema = s.schema.Version
 	}
@@ -346,8 +392,6 @@ func (s *shard) commit(ctx context.Context, trigger string) error {
 	s.announced()
 	s.batch.committed()
 	s.batch.reset()
-	if finished || trigger == "stop" {
-		return nil
-	}
-	return s.evolve(ctx)
+	s.busy = 0
+	return nil
 }

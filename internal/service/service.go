@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"runtime/debug"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -103,7 +104,14 @@ func (s *Service) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer stopAlerts()
+	tracer, stopSpans := s.keepSpans(ctx)
+	defer func() {
+		var both sync.WaitGroup // each has its second, and it is the same one
+		both.Go(stopAlerts)
+		both.Go(stopSpans)
+		both.Wait()
+	}()
+	stages.Spans = tracer
 	stages.Announcer, stages.Quiet = alerts, s.cfg.AlertQuiet
 	p, err := pipeline.New(stages)
 	if err != nil {

@@ -152,7 +152,7 @@ func TestSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := template(t)
-	names := regexp.MustCompile(`\{Name: (SLUICE_[A-Z_]+),`).FindAllStringSubmatch(text, -1)
+	names := regexp.MustCompile(`\{Name: ((?:SLUICE|OTEL)_[A-Z_]+),`).FindAllStringSubmatch(text, -1)
 	if len(names) < 10 {
 		t.Fatalf("only %d settings are found", len(names))
 	}
