@@ -1,7 +1,6 @@
 package status
 
 import (
-	"bytes"
 	"embed"
 	"net/http"
 	"path"
@@ -77,26 +76,21 @@ func (p *Page) serveEvents(w http.ResponseWriter, r *http.Request) {
 	control := http.NewResponseController(w)
 	// The server's own limits are for answers that end. A recorder in a test has none.
 	_ = control.SetReadDeadline(time.Time{})
-	send := func(name string, body []byte) error {
+	send := func(event []byte) error {
 		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
-		var out bytes.Buffer
-		out.Grow(len(body) + 32)
-		out.WriteString("event: " + name + "\ndata: ")
-		out.Write(body)
-		out.WriteString("\n\n")
-		if _, err := w.Write(out.Bytes()); err != nil {
+		if _, err := w.Write(event); err != nil {
 			return err
 		}
 		return control.Flush()
 	}
-	if send("all", all) != nil {
+	if send(all) != nil {
 		return
 	}
 	for {
 		select {
 		case <-at.over:
 			at = at.next
-			if send(at.name, at.body) != nil {
+			if send(at.text) != nil {
 				return
 			}
 		case <-r.Context().Done():

@@ -67,7 +67,7 @@ type Page struct {
 	history  history
 	state    []byte // the newest, as JSON
 	latest   *event // the newest; its next is not there yet
-	snapshot []byte // all, up to latest; nil: nobody has asked for it
+	snapshot []byte // all, up to latest, as it is sent; nil: nobody has asked for it
 	clients  int
 	told     uint64 // number of the newest abnormal row that an event told of
 }
@@ -75,8 +75,7 @@ type Page struct {
 // event is one tick, as all clients get it, or all that there is where the configuration has changed. They follow the chain
 // of events each at their own pace.
 type event struct {
-	name string        // tick or all
-	body []byte        // JSON
+	text []byte        // as it is sent
 	over chan struct{} // closed when there is a next
 	next *event        // set before over is closed
 }
@@ -172,10 +171,15 @@ func (p *Page) look(now time.Time) {
 
 // tell adds an event to the chain. p.mu is held.
 func (p *Page) tell(name string, body []byte) {
-	next := &event{name: name, body: body, over: make(chan struct{})}
+	next := &event{text: frame(name, body), over: make(chan struct{})}
 	p.latest.next = next
 	close(p.latest.over)
 	p.latest, p.snapshot = next, nil
+}
+
+// frame makes an event as it is sent, once for all clients.
+func frame(name string, body []byte) []byte {
+	return fmt.Appendf(nil, "event: %s\ndata: %s\n\n", name, body)
 }
 
 // Configure shows another configuration from now on.
@@ -234,7 +238,7 @@ func (p *Page) join() (all []byte, from *event, ok bool) {
 	}
 	p.clients++
 	if p.snapshot == nil {
-		p.snapshot = p.all()
+		p.snapshot = frame("all", p.all())
 	}
 	return p.snapshot, p.latest, true
 }
