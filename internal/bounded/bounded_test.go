@@ -18,10 +18,11 @@ import (
 // most is the bound in these tests.
 const most = 4
 
-// start serves over TCP, at most so many connections: at / at once, and at /long what ends when it is let go.
-func start(t *testing.T) (addr string, begun, end chan struct{}, server *http.Server) {
+// start serves over TCP, at most so many connections: at / at once, and at /long what ends when it is let go. An answer comes before its connection
+// is taken for one that waits: kept tells of that.
+func start(t *testing.T) (addr string, begun, end, kept chan struct{}, server *http.Server) {
 	t.Helper()
-	begun, end = make(chan struct{}, most), make(chan struct{})
+	begun, end, kept = make(chan struct{}, most), make(chan struct{}), make(chan struct{}, 2*most)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	mux.HandleFunc("/long", func(http.ResponseWriter, *http.Request) { begun <- struct{}{}; <-end })
@@ -29,6 +30,12 @@ func start(t *testing.T) (addr string, begun, end chan struct{}, server *http.Se
 	l, err := Listen("127.0.0.1:0", most, server)
 	if err != nil {
 		t.Fatal(err)
+	}
+	note := server.ConnState
+	server.ConnState = func(c net.Conn, state http.ConnState) {
+		if note(c, state); state == http.StateIdle {
+			kept <- struct{}{}
+		}
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
@@ -38,7 +45,7 @@ func start(t *testing.T) (addr string, begun, end chan struct{}, server *http.Se
 			t.Error(err)
 		}
 	})
-	return l.Addr().String(), begun, end, server
+	return l.Addr().String(), begun, end, kept, server
 }
 
 func dial(t *testing.T, addr string) net.Conn {
@@ -90,7 +97,7 @@ func cut(t *testing.T, c net.Conn) bool {
 
 // What waits for nothing makes room, that which has waited for longest first; what is being answered stays.
 func TestIdleConnectionsMakeRoom(t *testing.T) {
-	addr, begun, end, _ := start(t)
+	addr, begun, end, waits, _ := start(t)
 	long := dial(t, addr)
 	write(t, long, "/long")
 	<-begun
@@ -98,9 +105,11 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	kept := dial(t, addr)
 	write(t, kept, "/")
 	answered(t, kept)
+	<-waits
 	again := dial(t, addr) // asks again when silent and kept are older without a request
 	write(t, again, "/")
 	answered(t, again)
+	<-waits
 
 	for i, older := range []net.Conn{silent, kept} {
 		next := dial(t, addr)
@@ -120,7 +129,7 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 
 // While all are being answered the next one waits, and one that ends, or begins to wait for a request, makes room.
 func TestBusyConnectionsAreWaitedFor(t *testing.T) {
-	addr, begun, end, _ := start(t)
+	addr, begun, end, _, _ := start(t)
 	var busy []net.Conn
 	for range most {
 		c := dial(t, addr)
@@ -146,7 +155,7 @@ func TestBusyConnectionsAreWaitedFor(t *testing.T) {
 
 // A server ends while a connection waits for room.
 func TestCloseWhileOneWaits(t *testing.T) {
-	addr, begun, end, server := start(t)
+	addr, begun, end, _, server := start(t)
 	defer close(end)
 	for range most {
 		write(t, dial(t, addr), "/long")
