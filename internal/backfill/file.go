@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-etl/sluice/consumer"
 	"github.com/sluice-etl/sluice/consumer/protocol"
+	"github.com/sluice-etl/sluice/internal/pipeline"
 )
 
 // stdin is the name of the standard input.
@@ -95,7 +96,7 @@ func (r *run) open(name string) (*os.File, error) {
 // objects become visible. A crash before the commit leaves nothing that can be seen, and the file is brought from its
 // beginning by the next run; one after it leaves a commit that the next run finishes.
 func (r *run) story(ctx context.Context, file io.Reader, arrival time.Time, c commit) (Result, error) {
-	var m metrics
+	var m pipeline.Counted
 	p, err := r.NewPipeline(&m)
 	if err != nil {
 		return Result{}, err
@@ -116,7 +117,7 @@ func (r *run) story(ctx context.Context, file io.Reader, arrival time.Time, c co
 		return Result{}, fmt.Errorf("nothing of it is visible: %w", err)
 	}
 	c.Time, c.Token, c.Objects = time.Now().UTC(), s.token, s.files
-	c.Rejects, c.Filtered, c.Anomalies = m.rejects, m.filtered, m.anomalies
+	c.Rejects, c.Filtered, c.Anomalies = m.Rejects, m.LeftOut, m.Flagged
 	won, err := r.commit(ctx, &c)
 	if err != nil {
 		return Result{}, err

@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sluice-etl/sluice/consumer"
-	"github.com/sluice-etl/sluice/internal/pipeline"
 )
 
 // session is a file as the pipeline sees it: a pipeline.Shard. Its batches are uploaded, and wait for the commit of the file.
@@ -107,29 +105,4 @@ func (s *session) deliver(ctx context.Context, p *Pieces, arrival time.Time) err
 			return nil
 		}
 	}
-}
-
-// metrics counts what becomes of the lines of a file.
-type metrics struct {
-	pipeline.Unmeasured
-	mu                           sync.Mutex
-	rejects, filtered, anomalies int
-}
-
-func (m *metrics) Rejected(_ string, n int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.rejects += n
-}
-
-func (m *metrics) Filtered(n int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.filtered += n
-}
-
-func (m *metrics) Anomalies(_ string, n int, _ []byte) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.anomalies += n
 }

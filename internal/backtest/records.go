@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"strconv"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -40,7 +39,7 @@ func (c Config) RunRecords(ctx context.Context, r Records) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	var m metrics
+	var m pipeline.Counted
 	p, err := r.NewPipeline(judges, &m)
 	if err != nil {
 		return nil, err
@@ -54,7 +53,7 @@ func (c Config) RunRecords(ctx context.Context, r Records) (*Result, error) {
 	}
 	judges.finish()
 	result := &Result{Rows: judges.rows, Outcomes: judges.outcomes(), Labelled: c.Labels != nil}
-	result.What = fmt.Sprintf("%d rows of %d files%s; %d lines were rejected, %d rows left out", judges.rows, len(r.Files), judges.span(), m.rejects, m.filtered)
+	result.What = fmt.Sprintf("%d rows of %d files%s; %d lines were rejected, %d rows left out", judges.rows, len(r.Files), judges.span(), m.Rejects, m.LeftOut)
 	switch {
 	case !r.Timed:
 		result.Notes = append(result.Notes, "SLUICE_TIME_COLUMN is not set: all records of a file are taken to have come at once, when it was changed last. "+
@@ -187,23 +186,4 @@ func (c *counting) Read(p []byte) (int, error) {
 	c.n += int64(n)
 	c.tell(c.n)
 	return n, err
-}
-
-// metrics counts what becomes no row.
-type metrics struct {
-	pipeline.Unmeasured
-	mu                sync.Mutex
-	rejects, filtered int
-}
-
-func (m *metrics) Rejected(_ string, n int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.rejects += n
-}
-
-func (m *metrics) Filtered(n int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.filtered += n
 }
