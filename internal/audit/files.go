@@ -70,7 +70,7 @@ func (a *audit) look(ctx context.Context, c claim) (found Figures, differences [
 		return found, differences, nil
 	}
 
-	rows, unreadable, err := countRows(object{ctx, a.Store, f.Key}, size)
+	rows, unreadable, err := countRows(f.Key, sink.ObjectAt(ctx, a.Store, f.Key), size)
 	switch {
 	case ctx.Err() != nil:
 		return found, nil, context.Cause(ctx)
@@ -87,28 +87,14 @@ func (a *audit) look(ctx context.Context, c claim) (found Figures, differences [
 }
 
 // countRows counts the rows of an object, and tells of what kind a failure to do so is.
-func countRows(o object, size int64) (rows int64, unreadable Kind, err error) {
-	if isParquet(o.key) {
+func countRows(key string, o io.ReaderAt, size int64) (rows int64, unreadable Kind, err error) {
+	if isParquet(key) {
 		rows, err = sink.ParquetRows(o, size)
 		return rows, Footer, err
 	}
-	rows, err = sink.JSONRows(o.key, bufio.NewReaderSize(io.NewSectionReader(o, 0, size), readBytes))
+	rows, err = sink.JSONRows(key, bufio.NewReaderSize(io.NewSectionReader(o, 0, size), readBytes))
 	return rows, Lines, err
 }
 
 // readBytes is how much of a file of JSON lines is read at once.
 const readBytes = 4 << 20
-
-// object is an io.ReaderAt of one.
-type object struct {
-	ctx   context.Context
-	store Store
-	key   string
-}
-
-func (o object) ReadAt(p []byte, offset int64) (int, error) {
-	if err := o.store.ReadAt(o.ctx, o.key, p, offset); err != nil {
-		return 0, err
-	}
-	return len(p), nil
-}

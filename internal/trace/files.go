@@ -8,11 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
-	"github.com/parquet-go/parquet-go"
-
 	"github.com/sluice-etl/sluice/consumer/protocol"
+	"github.com/sluice-etl/sluice/internal/columns"
 	"github.com/sluice-etl/sluice/sink"
 )
 
@@ -73,84 +73,42 @@ func (c Config) searchLines(ctx context.Context, f protocol.File, t *Trace) erro
 }
 
 // searchParquet reads the footer, the sequence numbers, and where there is one of the record, what else is told of it.
-func (c Config) searchParquet(ctx context.Context, f protocol.File, t *Trace) (err error) {
-	defer func() { // the library panics on some damaged files
-		if fault := recover(); fault != nil {
-			err = fmt.Errorf("the file is damaged: %v", fault)
-		}
-	}()
-	file, err := parquet.OpenFile(object{ctx, c.Store, f.Key}, int64(f.Size), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+func (c Config) searchParquet(ctx context.Context, f protocol.File, t *Trace) error {
+	file, err := sink.OpenParquet(sink.ObjectAt(ctx, c.Store, f.Key), int64(f.Size))
 	if err != nil {
 		return err
 	}
-	places := map[int64]*Place{}
-	values := func(column string, value func(row int64, v parquet.Value)) error {
-		leaf, ok := file.Schema().Lookup(column)
-		if !ok {
-			return fmt.Errorf("the file has no column %s", column)
-		}
-		row := int64(0)
-		for _, group := range file.RowGroups() {
-			pages := group.ColumnChunks()[leaf.ColumnIndex].Pages()
-			for {
-				page, err := pages.ReadPage()
-				if errors.Is(err, io.EOF) {
-					break
-				}
-				if err != nil {
-					return errors.Join(err, pages.Close())
-				}
-				all := make([]parquet.Value, page.NumValues())
-				if n, err := page.Values().ReadValues(all); n < len(all) {
-					return errors.Join(err, pages.Close())
-				}
-				for _, v := range all {
-					value(row, v)
-					row++
-				}
+	read := func(names ...string) (*columns.Table, error) {
+		var fields []columns.Field
+		for _, name := range names {
+			at := slices.IndexFunc(file.Fields(), func(f columns.Field) bool { return f.Name == name })
+			if at < 0 {
+				return nil, fmt.Errorf("the file has no column %s", name)
 			}
-			if err := pages.Close(); err != nil {
-				return err
-			}
+			fields = append(fields, file.Fields()[at])
 		}
-		return nil
+		table := columns.NewTable(fields)
+		return table, file.Append(table)
 	}
-	sequence := []byte(c.Sequence)
-	err = values("ingest_seq", func(row int64, v parquet.Value) {
-		if bytes.Equal(v.ByteArray(), sequence) {
-			places[row] = &Place{Object: f.Key, Row: row}
-		}
-	})
-	if err != nil || len(places) == 0 {
+	sequences, err := read("ingest_seq")
+	if err != nil {
 		return err
 	}
-	err = errors.Join(
-		values("ingest_sub", func(row int64, v parquet.Value) {
-			if p := places[row]; p != nil {
-				p.Sub = v.Int64()
-			}
-		}),
-		values("anomaly_reason", func(row int64, v parquet.Value) {
-			if p := places[row]; p != nil && !v.IsNull() {
-				p.Reason = string(v.ByteArray())
-			}
-		}))
-	for _, p := range places {
-		t.Places = append(t.Places, *p)
+	var rows []int
+	for row := range sequences.Rows() {
+		if string(sequences.Columns[0].TextAt(row)) == c.Sequence {
+			rows = append(rows, row)
+		}
 	}
-	return err
-}
-
-// object reads an object of a store.
-type object struct {
-	ctx   context.Context
-	store Store
-	key   string
-}
-
-func (o object) ReadAt(p []byte, offset int64) (int, error) {
-	if err := o.store.ReadAt(o.ctx, o.key, p, offset); err != nil {
-		return 0, err
+	if len(rows) == 0 {
+		return nil
 	}
-	return len(p), nil
+	told, err := read("ingest_sub", "anomaly_reason")
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		t.Places = append(t.Places, Place{Sub: told.Columns[0].Ints[row], Object: f.Key, Row: int64(row), Reason: string(told.Columns[1].TextAt(row))})
+	}
+	return nil
 }
