@@ -148,7 +148,7 @@ receivers: [{name: person, webhook_configs: [{url: "http://%s/"}]}]
 		body, err := io.ReadAll(answer.Body)
 		return err == nil && strings.Contains(string(body), `{"key":"sourceip `+abnormal+`"}`)
 	})
-	askAll(t, prometheus, "../../deploy/grafana/sluice.json")
+	askAll(t, prometheus, "../../deploy/grafana/sluice.json", others)
 
 	bucket, away := filepath.Join(data, "s3", "sluice-local"), filepath.Join(data, "away")
 	if err := os.Rename(bucket, away); err != nil {
@@ -168,8 +168,9 @@ receivers: [{name: person, webhook_configs: [{url: "http://%s/"}]}]
 	exact(t, localOutput(bucket), readLedger(t, data))
 }
 
-// askAll asks what the panels of the dashboard do. Each has an answer, but those that show only what went wrong.
-func askAll(t *testing.T, prometheus, path string) {
+// askAll asks what the panels of the dashboard do, until each has an answer, but those that show only what went wrong:
+// a rate has none before the second scrape of its series.
+func askAll(t *testing.T, prometheus, path string, needed []*process.Process) {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -184,20 +185,30 @@ func askAll(t *testing.T, prometheus, path string) {
 	if err := json.Unmarshal(text, &dashboard); err != nil {
 		t.Fatal(err)
 	}
-	answers := 0
-	for _, p := range dashboard.Panels {
-		for _, target := range p.Targets {
-			samples, err := instant(prometheus, strings.NewReplacer("$app", "transactions", "$__rate_interval", "10s").Replace(target.Expr))
-			if err != nil {
-				t.Errorf("%s: %v", p.Title, err)
-			}
-			wrongOnly := strings.HasSuffix(target.Expr, "> 0") || strings.HasPrefix(target.Expr, "ALERTS")
-			if len(samples) == 0 && !wrongOnly {
-				t.Errorf("%s: nothing answers %s", p.Title, target.Expr)
-			}
-			answers += len(samples)
+	var answers int
+	var unanswered []string
+	defer func() {
+		if t.Failed() {
+			t.Logf("nothing answers\n%s", strings.Join(unanswered, "\n"))
 		}
-	}
+	}()
+	eventually(t, 30*time.Second, "an answer for every panel", needed, func() bool {
+		answers, unanswered = 0, nil
+		for _, p := range dashboard.Panels {
+			for _, target := range p.Targets {
+				samples, err := instant(prometheus, strings.NewReplacer("$app", "transactions", "$__rate_interval", "10s").Replace(target.Expr))
+				if err != nil {
+					t.Fatalf("%s: %v", p.Title, err)
+				}
+				wrongOnly := strings.HasSuffix(target.Expr, "> 0") || strings.HasPrefix(target.Expr, "ALERTS")
+				if len(samples) == 0 && !wrongOnly {
+					unanswered = append(unanswered, p.Title+": "+target.Expr)
+				}
+				answers += len(samples)
+			}
+		}
+		return len(unanswered) == 0
+	})
 	if answers < 20 {
 		t.Errorf("only %d series answer the dashboard", answers)
 	}
