@@ -24,6 +24,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/sluice-etl/sluice/cmd/sluice-local/s3gw"
+	"github.com/sluice-etl/sluice/internal/e2e/canary"
 	"github.com/sluice-etl/sluice/internal/e2e/check"
 	"github.com/sluice-etl/sluice/internal/e2e/process"
 )
@@ -46,7 +47,7 @@ func TestDirectPut(t *testing.T) {
 	const byBoto3, byCLI, delivery = 8000, 2000, "clicks"
 	y := newYard(t, 2)
 	keys := filepath.Join(t.TempDir(), "keys")
-	older, newer := [2]string{"OLDKEY", "the-secret-of-the-older-one"}, [2]string{"NEWKEY", "the-secret-of-the-newer-one"} // ids and secrets
+	older, newer := [2]string{"OLDKEY", canary.OtherSecret}, [2]string{"NEWKEY", canary.IntakeSecret} // ids and secrets
 	if err := os.WriteFile(keys, fmt.Appendf(nil, "# two at a time\n%s %s\n%s %s\n", older[0], older[1], newer[0], newer[1]), 0o600); err != nil {
 		t.Fatal(err)
 	}

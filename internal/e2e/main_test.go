@@ -71,7 +71,7 @@ func start(t *testing.T, name, command string, environment []string, args ...str
 	return launch(t, process.Spec{Name: name, Path: filepath.Join(binaries, command), Args: args, Env: environment})
 }
 
-// launch is start for any command.
+// launch is start for any command. A planted secret that it writes fails the test.
 func launch(t *testing.T, spec process.Spec) *process.Process {
 	t.Helper()
 	spec.Home = t.TempDir()
@@ -81,6 +81,9 @@ func launch(t *testing.T, spec process.Spec) *process.Process {
 	}
 	t.Cleanup(func() {
 		p.Kill()
+		for _, leak := range p.Leaks() {
+			t.Errorf("%s has written %s", spec.Name, leak)
+		}
 		if t.Failed() {
 			t.Logf("%s (%s)\n--- standard output ends:\n%s\n--- standard error ends:\n%s", spec.Name, p.State(), p.Stdout.String(), p.Stderr.String())
 		}

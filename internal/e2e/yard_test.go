@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/sluice-etl/sluice/internal/e2e/canary"
 	"github.com/sluice-etl/sluice/internal/e2e/check"
 	"github.com/sluice-etl/sluice/internal/e2e/process"
 	"github.com/sluice-etl/sluice/internal/e2e/world"
@@ -37,13 +38,21 @@ type yard struct {
 
 func newYard(t *testing.T, shards int) *yard {
 	t.Helper()
-	w, err := world.Start(t.Context(), world.Options{Dir: t.TempDir(), Binaries: binaries, Shards: shards})
+	dir := t.TempDir()
+	w, err := world.Start(t.Context(), world.Options{Dir: dir, Binaries: binaries, Shards: shards})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := w.Close(); err != nil {
 			t.Error(err)
+		}
+		leaks, err := canary.Files(dir) // the bucket, and what keeps the stream and the table
+		if err != nil {
+			t.Error(err)
+		}
+		for _, leak := range leaks {
+			t.Error(leak)
 		}
 	})
 	y := &yard{World: w, kinesis: watched(t, w.KinesisURL), dynamo: watched(t, w.DynamoURL), s3: watched(t, w.S3URL), visible: world.Visible{}}
@@ -57,7 +66,8 @@ type runner struct {
 	http string // the address of its metrics and health
 }
 
-// run starts `sluice run` before the fronts. Settings come after those that it has here, and win.
+// run starts `sluice run` before the fronts. Settings come after those that it has here, and win. It logs all that it can, holds
+// secrets, and is looked at as long as it runs: what it shows of them fails the test.
 func (y *yard) run(t *testing.T, name string, settings ...string) *runner {
 	t.Helper()
 	return y.runLimited(t, name, "", settings...)
@@ -67,10 +77,23 @@ func (y *yard) run(t *testing.T, name string, settings ...string) *runner {
 func (y *yard) runLimited(t *testing.T, name, limit string, settings ...string) *runner {
 	t.Helper()
 	r := &runner{http: address(t)}
-	own := []string{"SLUICE_STREAM=" + world.Stream, "SLUICE_BUCKET=" + world.Bucket, "SLUICE_WORKER_ID=" + name, "SLUICE_HTTP_ADDR=" + r.http,
-		"SLUICE_FLUSH_INTERVAL=500ms", "SLUICE_FAILOVER_TIME=3s"}
+	own, err := canary.Plant(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(settings, func(s string) bool { return strings.HasPrefix(s, "SLUICE_CONFIG=") }) {
+		own = append(own, "SLUICE_LOG_LEVEL=debug") // a file could not change it
+	}
+	own = append(own, "SLUICE_STREAM="+world.Stream, "SLUICE_BUCKET="+world.Bucket, "SLUICE_WORKER_ID="+name, "SLUICE_HTTP_ADDR="+r.http,
+		"SLUICE_FLUSH_INTERVAL=500ms", "SLUICE_FAILOVER_TIME=3s")
 	r.Process = launch(t, process.Spec{Name: name, Path: "/bin/sh", Args: []string{"-ec", limit + "\n" + `exec "$0" run`, filepath.Join(binaries, "sluice")},
 		Env: slices.Concat(world.Environment(y.kinesis.URL, y.dynamo.URL, y.s3.URL), own, settings)})
+	haunting := make(chan struct{})
+	go func() {
+		defer close(haunting)
+		canary.Haunt(r.Done(), r.http, func(leak string) { t.Error(leak) })
+	}()
+	t.Cleanup(func() { r.Kill(); <-haunting })
 	return r
 }
 

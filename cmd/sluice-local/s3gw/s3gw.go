@@ -33,12 +33,23 @@ import (
 	"github.com/versity/versitygw/s3api"
 )
 
-// What a client signs its requests with. They protect nothing.
+// What a client signs its requests with, and any session token besides, or none. They protect nothing; but they are like nothing
+// else, so that whoever prints them is found out.
 const (
-	AccessKey = "sluice"
-	SecretKey = "sluice-local"
+	AccessKey = "SLUICELOCAL0ACCESS0KEY"
+	SecretKey = "sluiceLocal0secretAccessKey0Vw7Kq2Xd"
 	Region    = "us-east-1"
 )
+
+// tokens lets the one account be used with a session token, which the gateway has for accounts of its own making alone.
+type tokens struct{ auth.IAMService }
+
+// DeriveSigningKey implements auth.SigningKeyProvider.
+func (t tokens) DeriveSigningKey(access, _, date, region, service string) ([]byte, auth.Account, error) {
+	key, account, err := auth.ResolveDerivedKey(t.IAMService, auth.Account{}, access, "", date, region, service)
+	account.Secret = ""
+	return key, account, err
+}
 
 // Options say where a gateway keeps its objects and where it listens.
 type Options struct {
@@ -169,7 +180,7 @@ func serve(dir, sidecar, addr string) (*Gateway, error) {
 	listening, done := make(chan struct{}), make(chan error, 1)
 	go func() {
 		done <- embedgw.RunVersityGW(ctx, backend, &embedgw.Config{
-			RootUserAccess:    AccessKey,
+			RootUserAccess:    "root", // who may have no token, and is nobody here
 			RootUserSecret:    SecretKey,
 			Region:            Region,
 			Ports:             []string{addr},
@@ -178,7 +189,7 @@ func serve(dir, sidecar, addr string) (*Gateway, error) {
 			MultipartMaxParts: 10_000,
 			Quiet:             true,
 			// What it would take by itself; but it would say so on standard output, which belongs to the program.
-			IAMService: auth.NewIAMServiceSingle(auth.Account{Access: AccessKey, Secret: SecretKey, Role: auth.RoleAdmin}),
+			IAMService: tokens{auth.NewIAMServiceSingle(auth.Account{Access: AccessKey, Secret: SecretKey, Role: auth.RoleAdmin})},
 			KeepAlive:  true,
 			S3Options:  []s3api.Option{s3api.WithOnListen(func() { close(listening) })},
 		})

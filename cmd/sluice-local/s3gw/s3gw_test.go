@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
@@ -103,5 +104,21 @@ func TestStartErrors(t *testing.T) {
 				t.Errorf("%q does not say %q", err, test.says)
 			}
 		})
+	}
+}
+
+// A session token is passed over; the signature counts.
+func TestSessionTokens(t *testing.T) {
+	g, err := Start(options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	for secret, allowed := range map[string]bool{g.SecretKey: true, "another": false} {
+		with := g.Client().Options()
+		with.Credentials = credentials.NewStaticCredentialsProvider(g.AccessKey, secret, "token")
+		if _, err := s3.New(with).HeadBucket(t.Context(), &s3.HeadBucketInput{Bucket: aws.String("bucket")}); (err == nil) != allowed {
+			t.Errorf("with the secret %s: %v", secret, err)
+		}
 	}
 }

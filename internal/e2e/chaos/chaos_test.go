@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sluice-etl/sluice/consumer/kcltest/peers"
+	"github.com/sluice-etl/sluice/internal/e2e/canary"
 	"github.com/sluice-etl/sluice/internal/e2e/check"
 )
 
@@ -141,6 +142,13 @@ func spoilEach(t *testing.T, good *evidence) {
 			e.shards = slices.DeleteFunc(slices.Clone(e.shards), func(s check.Shard) bool { return s.ID != e.shards[0].ID })
 			return nil
 		}, "5 ", "does not know"},
+		{"a secret in a log", func(e *evidence) func() {
+			file := filepath.Join(e.dir, "logs", "spoilt.log")
+			if err := os.WriteFile(file, []byte("token="+canary.SessionToken), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return func() { os.Remove(file) }
+		}, "10 ", "the session token"},
 		{"an upload that the cleaner left", func(e *evidence) func() {
 			e.uploads = append(slices.Clone(e.uploads), check.Upload{Key: strings.TrimPrefix(object, good.output.Dir+"/"), ID: "1"})
 			e.shards = slices.Clone(e.shards)

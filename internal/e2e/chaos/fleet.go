@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sluice-etl/sluice/internal/crash"
+	"github.com/sluice-etl/sluice/internal/e2e/canary"
 	"github.com/sluice-etl/sluice/internal/e2e/check"
 	"github.com/sluice-etl/sluice/internal/e2e/process"
 )
@@ -117,6 +118,9 @@ func (w *worker) start(sameID bool, env ...string) error {
 	w.process = p
 	f.started = append(f.started, p)
 	f.lives.Go(func() {
+		canary.Haunt(p.Done(), address, func(leak string) { f.breach("%s", leak) })
+	})
+	f.lives.Go(func() {
 		w.watch(p, address)
 		log.Close()
 	})
@@ -141,6 +145,9 @@ func (w *worker) watch(p *process.Process, address string) {
 				w.fleet.mu.Unlock()
 			}
 		}
+	}
+	for _, leak := range p.Leaks() {
+		w.fleet.breach("%s has written %s", p.Name, leak)
 	}
 	if text := p.Stderr.String(); strings.Contains(text, "panic:") || strings.Contains(text, "fatal error:") || strings.Contains(text, "DATA RACE") {
 		w.fleet.breach("%s crashed: %s", p.Name, lastLines(text, 30))
@@ -318,6 +325,9 @@ func (f *fleet) shards(ctx context.Context, env []string) ([]check.Shard, error)
 	defer p.Kill()
 	if err := p.Wait(time.Minute); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, lastLines(p.Stderr.String(), 5))
+	}
+	if leaks := p.Leaks(); leaks != nil {
+		return nil, fmt.Errorf("%s has written %s", p.Name, strings.Join(leaks, ", "))
 	}
 	var list []check.Shard
 	if err := json.Unmarshal([]byte(p.Stdout.String()), &list); err != nil {

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluice-etl/sluice/internal/e2e/canary"
 	"github.com/sluice-etl/sluice/internal/e2e/check"
 	"github.com/sluice-etl/sluice/internal/e2e/process"
 	"github.com/sluice-etl/sluice/internal/e2e/world"
@@ -88,6 +89,12 @@ const (
 	detectorWindow = 20 * time.Second
 )
 
+// secretsFolder is where the files of secrets lie, of all that a run leaves.
+const secretsFolder = "secrets"
+
+// nobody takes what is posted there: each alert is tried again and again, and each failure is logged without the address.
+const nobody = "http://127.0.0.1:1"
+
 // run is everything of one run.
 type run struct {
 	options   Options
@@ -133,9 +140,21 @@ func start(ctx context.Context, o Options) (r *run, err error) {
 		return r, err
 	}
 	r.generator = newGenerator(r.world, r.journal, o.Rate, o.Seed)
+	secrets := filepath.Join(o.Dir, secretsFolder)
+	if err := os.Mkdir(secrets, 0o700); err != nil {
+		return r, err
+	}
+	planted, err := canary.Plant(secrets)
+	if err != nil {
+		return r, err
+	}
+	alerts, err := canary.PlantAlerts(secrets, nobody)
+	if err != nil {
+		return r, err
+	}
 	r.fleet = &fleet{
 		binary: filepath.Join(o.Binaries, "sluice"), dir: logs, flush: o.Flush, shutdown: shutdown, breach: r.breach,
-		env: append(world.Environment(r.proxies.kinesis.url, r.proxies.dynamo.url, r.proxies.s3.url), r.settings()...),
+		env: append(world.Environment(r.proxies.kinesis.url, r.proxies.dynamo.url, r.proxies.s3.url), slices.Concat(r.settings(), planted, alerts)...),
 	}
 	return r, nil
 }
@@ -146,7 +165,7 @@ func (r *run) settings() []string {
 		"SLUICE_STREAM=" + world.Stream, "SLUICE_BUCKET=" + world.Bucket, "SLUICE_PREFIX=" + prefix, "SLUICE_ERROR_PREFIX=" + errorPrefix,
 		"SLUICE_STATE_PREFIX=" + statePrefix, "SLUICE_FAILOVER_TIME=" + r.options.Failover.String(), "SLUICE_SHUTDOWN_TIMEOUT=" + shutdown.String(),
 		"SLUICE_ANOMALY_DETECTORS=" + detectorName, "SLUICE_ANOMALY_LOUD_KIND=rate", "SLUICE_ANOMALY_LOUD_KEY=" + detectorKey,
-		"SLUICE_ANOMALY_LOUD_WINDOW=" + detectorWindow.String(), "SLUICE_LOG=json",
+		"SLUICE_ANOMALY_LOUD_WINDOW=" + detectorWindow.String(), "SLUICE_LOG=json", "SLUICE_LOG_LEVEL=debug",
 	}
 }
 

@@ -5,12 +5,17 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/sluice-etl/sluice/anomaly"
+	"github.com/sluice-etl/sluice/internal/e2e/canary"
 	"github.com/sluice-etl/sluice/internal/e2e/check"
 	"github.com/sluice-etl/sluice/internal/e2e/process"
 	"github.com/sluice-etl/sluice/internal/e2e/world"
@@ -170,6 +175,7 @@ func (r *run) report(name, figures string, err error) {
 
 // evidence is what a run has left, when all has stopped.
 type evidence struct {
+	dir     string // of all that the run leaves
 	output  check.Output
 	audit   *Audit
 	parents map[int64][]int64 // of each shard
@@ -184,7 +190,7 @@ type evidence struct {
 
 // gather collects the evidence. close lets go of it.
 func (r *run) gather(ctx context.Context, audit *Audit) (*evidence, error) {
-	e := &evidence{output: r.output, audit: audit, cleaned: r.options.Cleaner > 0, arrow: check.Arrow}
+	e := &evidence{dir: r.options.Dir, output: r.output, audit: audit, cleaned: r.options.Cleaner > 0, arrow: check.Arrow}
 	var err error
 	if e.parents, err = r.parents(ctx); err != nil {
 		return nil, err
@@ -240,6 +246,22 @@ var invariants = []invariant{
 	{"7 uploads", func(e *evidence) (string, error) {
 		waiting, err := e.output.Uploads(e.uploads, e.shards, e.cleaned)
 		return fmt.Sprintf("%d wait for the cleaner", waiting), err
+	}},
+	{"10 no secret in the files", func(e *evidence) (string, error) {
+		places, err := os.ReadDir(e.dir)
+		searched := []string{}
+		for _, place := range places {
+			if slices.Contains([]string{secretsFolder, "bin"}, place.Name()) {
+				continue // where they are planted, and the stand-ins, which know them
+			}
+			leaks, failed := canary.Files(filepath.Join(e.dir, place.Name()))
+			for _, leak := range leaks {
+				err = errors.Join(err, errors.New(leak))
+			}
+			err = errors.Join(err, failed)
+			searched = append(searched, place.Name())
+		}
+		return strings.Join(searched, ", "), err
 	}},
 }
 

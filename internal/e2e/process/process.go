@@ -1,7 +1,7 @@
 // Package process runs commands as processes of their own, as a user or a supervisor does: it builds them, starts them with
 // a clean environment, sends them signals, waits for their end, and reads the metrics that they serve.
 //
-// It knows no command in particular. Nothing outlives its starter as long as that calls Kill for what it started.
+// It knows no command in particular. In all that they write it looks for secrets that were planted (see package canary). Nothing outlives its starter as long as that calls Kill for what it started.
 package process
 
 import (
@@ -18,6 +18,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/sluice-etl/sluice/internal/e2e/canary"
 )
 
 // Tail keeps the end of what is written to it. It is safe for concurrent use.
@@ -51,9 +53,10 @@ type Process struct {
 	Stdout Tail
 	Stderr Tail
 
-	cmd  *exec.Cmd
-	done chan struct{}
-	err  error // how it ended; set before done is closed
+	cmd            *exec.Cmd
+	done           chan struct{}
+	err            error         // how it ended; set before done is closed
+	written, erred canary.Stream // standard output and standard error
 }
 
 // Spec says what to start.
@@ -73,9 +76,9 @@ func Start(s Spec) (*Process, error) {
 	p := &Process{Name: s.Name, done: make(chan struct{})}
 	p.cmd = exec.Command(s.Path, s.Args...)
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.Home, "TMPDIR=" + os.TempDir()}, s.Env...)
-	p.cmd.Stdout, p.cmd.Stderr = &p.Stdout, &p.Stderr
+	p.cmd.Stdout, p.cmd.Stderr = io.MultiWriter(&p.Stdout, &p.written), io.MultiWriter(&p.Stderr, &p.erred)
 	if s.Log != nil {
-		p.cmd.Stderr = io.MultiWriter(&p.Stderr, s.Log)
+		p.cmd.Stderr = io.MultiWriter(p.cmd.Stderr, s.Log)
 	}
 	stdin, err := p.cmd.StdinPipe()
 	if err != nil {
@@ -126,6 +129,19 @@ func (p *Process) Ended() bool {
 func (p *Process) Err() error {
 	<-p.done
 	return p.err
+}
+
+// Leaks waits for the process's end, and names the planted secrets that it wrote to standard output or standard error, from its
+// beginning to its end.
+func (p *Process) Leaks() (names []string) {
+	<-p.done
+	for _, name := range p.written.Found() {
+		names = append(names, name+" on standard output")
+	}
+	for _, name := range p.erred.Found() {
+		names = append(names, name+" on standard error")
+	}
+	return names
 }
 
 // State tells, for a person, whether the process runs or how it ended.

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sluice-etl/sluice/internal/e2e/canary"
 )
 
 func TestParseMetric(t *testing.T) {
@@ -46,6 +48,24 @@ func TestProcess(t *testing.T) {
 	}
 	if err := Await(t.Context(), time.Minute, "more", []*Process{p}, func() (bool, error) { return false, nil }); err == nil || !strings.Contains(err.Error(), "shell ended") {
 		t.Errorf("awaiting something of a process that has ended: %v", err)
+	}
+}
+
+// What a process writes is searched from its beginning to its end, also beyond what is kept of it.
+func TestLeaks(t *testing.T) {
+	for script, want := range map[string]string{
+		"echo nothing": "[]",
+		`echo "$AWS_SESSION_TOKEN"; head -c 300000 /dev/zero`: "[the session token on standard output]",
+		`printf %s "$AWS_SESSION_TOKEN" | base64 >&2; exit 1`: "[the session token on standard error]",
+	} {
+		p, err := Start(Spec{Name: "shell", Path: "/bin/sh", Args: []string{"-c", script}, Env: []string{"AWS_SESSION_TOKEN=" + canary.SessionToken}, Home: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(p.Kill)
+		if got := fmt.Sprint(p.Leaks()); got != want {
+			t.Errorf("%s: %s, want %s", script, got, want)
+		}
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 
 	"github.com/sluice-etl/sluice/cmd/sluice-local/s3gw"
 	"github.com/sluice-etl/sluice/consumer/kcltest/peers"
+	"github.com/sluice-etl/sluice/internal/e2e/canary"
 	"github.com/sluice-etl/sluice/internal/e2e/process"
 	"github.com/sluice-etl/sluice/internal/plainbody"
 )
@@ -213,10 +214,11 @@ func (w *World) Answers(ctx context.Context) error {
 	return errors.Join(kinesisErr, dynamoErr, s3Err)
 }
 
-// Environment is what the AWS SDK of a process needs to find the endpoints given.
+// Environment is what the AWS SDK of a process needs to find the endpoints given. The session token is there to be searched for.
 func Environment(kinesisURL, dynamoURL, s3URL string) []string {
 	return []string{
 		"AWS_REGION=" + s3gw.Region, "AWS_ACCESS_KEY_ID=" + s3gw.AccessKey, "AWS_SECRET_ACCESS_KEY=" + s3gw.SecretKey,
+		"AWS_SESSION_TOKEN=" + canary.SessionToken,
 		"AWS_EC2_METADATA_DISABLED=true",
 		"AWS_ENDPOINT_URL_KINESIS=" + kinesisURL, "AWS_ENDPOINT_URL_DYNAMODB=" + dynamoURL, "AWS_ENDPOINT_URL_S3=" + s3URL,
 	}
