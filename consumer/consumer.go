@@ -150,7 +150,7 @@ func (c *Consumer) Run(ctx context.Context, grace time.Duration) error {
 	always := func(d time.Duration) func() time.Duration { return func() time.Duration { return d } }
 	keep(always(c.cfg.Failover/5), c.leave, "heartbeat", c.beat)
 	keep(c.lookEvery, nil, lookAtLeases, c.look)
-	keep(c.lookEvery, nil, gatherSummaries, c.gather)
+	keep(c.lookEvery, nil, "gather what other shards tell", func(ctx context.Context) error { c.gather(ctx); return nil })
 	keep(always(listEvery), c.relist, "list the shards", c.list)
 	cleaned := false // soon after the start, so that a process which is often restarted cleans up, too; and soon again where that failed
 	keep(func() time.Duration {

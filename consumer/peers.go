@@ -19,12 +19,10 @@ type told struct {
 	summary []byte
 }
 
-const gatherSummaries = "read what other shards tell"
-
 // gather reads what the shards' last commits tell, of those that have committed since: the items that a look at the table found name
 // it. So nothing is told that is not committed. What cannot be read stays as it was, and is read with the next look: that keeps no
 // data waiting, and so the worker is ready all the same.
-func (c *Consumer) gather(ctx context.Context) error {
+func (c *Consumer) gather(ctx context.Context) {
 	c.mu.Lock()
 	rows, before := maps.Clone(c.rows), c.told
 	c.mu.Unlock()
@@ -55,7 +53,6 @@ func (c *Consumer) gather(ctx context.Context) error {
 	if len(errs) > 0 && ctx.Err() == nil {
 		c.observe.log.Warn("what other shards tell could not be read; what is known of them stays as it was", "error", errors.Join(errs...))
 	}
-	return nil
 }
 
 func (c *Consumer) summary(ctx context.Context, of *protocol.StateRef) ([]byte, error) {
