@@ -32,5 +32,8 @@ var refused = &fault{http.StatusForbidden, codeSignature,
 // slowDown is what the SDKs take for a wish to try again later, which they do by themselves.
 var slowDown = &fault{http.StatusServiceUnavailable, codeUnavailable, "Slow down."}
 
+// replayed is what a put is told that is signed as an earlier one was, a second after it came.
+var replayed = &fault{http.StatusServiceUnavailable, codeUnavailable, "This very request was carried out already, or another one that is signed like it within the same second."}
+
 // badRequest is an error of the caller's.
 func badRequest(code, message string) *fault { return &fault{http.StatusBadRequest, code, message} }

@@ -93,8 +93,15 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		code, status = fault.code, fault.status
 		answer = map[string]string{"__type": fault.code, "message": fault.message}
 	}
-	if fault == slowDown {
+	switch fault {
+	case slowDown:
 		header.Set("Retry-After", "1")
+	case replayed:
+		body.release() // which others have use for meanwhile
+		select {
+		case <-time.After(signatureStep):
+		case <-r.Context().Done(): // the client is gone
+		}
 	}
 	h.config.Observe.IntakeRequest(name, code)
 	text, _ := json.Marshal(answer)                                              // of strings and numbers

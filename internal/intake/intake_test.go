@@ -13,11 +13,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -290,6 +292,36 @@ func TestIdentity(t *testing.T) {
 	if status, _ := again("ListDeliveryStreams", "{}"); status != 200 {
 		t.Errorf("what changes nothing may come again: %d", status)
 	}
+}
+
+// Two equal puts within a second have one signature. The second of them is told so when its client's next attempt has another one.
+func TestEqualPutsWithinASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stream{requests: map[string]int{}}
+		keys := &Keys{}
+		keys.current.Store(&[]key{{testID, testSecret}})
+		h := newHandler(Config{Stream: "clicks", Region: testRegion, Keys: keys, Putter: s, Observe: s, Log: slog.New(slog.DiscardHandler)}, time.Now)
+		put := func() (status int, took time.Duration) {
+			began, answer := time.Now(), httptest.NewRecorder()
+			e := &endpoint{url: "http://intake.example/", signed: began.Add(-time.Second)}
+			r := e.request(t, "PutRecord", single("one"))
+			r.Header.Set("Content-Length", fmt.Sprint(r.ContentLength)) // as a server gets it
+			h.ServeHTTP(answer, r)
+			return answer.Code, time.Since(began)
+		}
+		time.Sleep(999 * time.Millisecond) // here the second ends in 1 ms; by a client's clock it may just have begun
+		for i, want := range []struct {
+			status int
+			took   time.Duration
+		}{{200, 0}, {503, time.Second}, {200, 0}} {
+			if status, took := put(); status != want.status || took != want.took {
+				t.Errorf("put %d: status %d after %v; want %+v", i, status, took, want)
+			}
+		}
+		if len(s.records) != 2 {
+			t.Errorf("%d records are in the stream; want 2", len(s.records))
+		}
+	})
 }
 
 // A page in a browser may ask: KDG's, with the SDK for JavaScript 2, announces what that sends.

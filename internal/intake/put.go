@@ -17,6 +17,9 @@ const (
 // putTimeout bounds what the stream takes to answer. The SDKs wait a minute by default.
 const putTimeout = 20 * time.Second
 
+// signatureStep is the resolution of the time in a signature: what is signed so much later is signed differently.
+const signatureStep = time.Second
+
 // record is one of a request's. Its data are nil where it has none.
 type record struct{ Data []byte }
 
@@ -118,10 +121,14 @@ func invalid(at, value, constraint string) *fault {
 // of the others. If it has none of them, that is a fault, since many a client does not look at FailedPutCount.
 //
 // A signature that came before is told to come later. The SDKs then sign anew, and do so by themselves; that lets through
-// what only looks like a replay: within one second, boto3 signs equal records equally, and so it does its next attempts. To
+// what only looks like a replay: within one second, many of them sign equal records equally, and so they do their next
+// attempts, of which some make all within that second. They are therefore told only when it is over by their clock, too. To
 // answer such a put as the first one was would lose a record, and an error that is not tried again would, too.
 func (h *handler) put(r *request, records [][]byte) ([]string, *fault) {
-	if h.seen.add(r.signature, h.now()) != isNew {
+	switch h.seen.add(r.signature, h.now()) {
+	case isReplay:
+		return nil, replayed
+	case isFull:
 		return nil, slowDown
 	}
 	ctx, cancel := context.WithTimeout(r, putTimeout)

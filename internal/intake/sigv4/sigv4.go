@@ -1,8 +1,9 @@
 // Package sigv4 checks requests that were signed with AWS Signature Version 4, as a service does that gets them.
 //
 // It is for services of the JSON protocols, all of whose requests are POST / without a query: there is nothing in their
-// address to be put into a canonical form. The signature stands in the header Authorization; one in a query, a chunked or
-// unsigned payload, and temporary credentials with a session token are not known here.
+// address to be put into a canonical form. The signature stands in the header Authorization; one in a query, and a chunked or
+// unsigned payload are not known here. A session token is a header like any other: only AWS can read it, and here
+// a key's secret is enough.
 //
 // The algorithm is that of "Create a signed AWS API request" in the IAM User Guide
 // (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html).

@@ -87,6 +87,7 @@ func TestTheSDKsSignature(t *testing.T) {
 		"as it is":      {},
 		"spaces":        {"X-Amz-Meta": "  a   b  c "},
 		"the body hash": {"X-Amz-Content-Sha256": hashOf(testBody)},
+		"a session":     {"X-Amz-Security-Token": "of another service"},
 		"attempts":      {"Amz-Sdk-Invocation-Id": "1", "Amz-Sdk-Request": "attempt=1; max=3"},
 	} {
 		t.Run(name, func(t *testing.T) {
