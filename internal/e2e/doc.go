@@ -9,6 +9,7 @@
 //	                            `npm ci` in a copy of consumer/kcltest/peers
 //	DIRECT_PUT_JAVASCRIPT=DIR   put records by the AWS SDKs for JavaScript, installed in DIR by `npm ci` in a copy of
 //	                            internal/e2e/javascript
+//	KINESIS_DATA_GENERATOR=DIR  and by the page of the Kinesis Data Generator, fetched into DIR as TestKinesisDataGenerator says
 //	SLUICE_E2E_RATE=1           hold 10,100 records a second
 //	SLUICE_E2E_RATE_DURATION=2m for so long (2m is the default); needs the machine for itself
 //	SLUICE_E2E_SEED=N           the random moments of a run before, as it printed them
