@@ -231,7 +231,11 @@ func FuzzFlatten(f *testing.F) {
 		}
 		leaves(t, "", bytes.TrimPrefix(payload, []byte("\xef\xbb\xbf")), all)
 		for path, literal := range all {
-			if lower := strings.ToLower(path); lower != "q" && lower != "a.b" && rest[path] == nil && !strings.HasPrefix(lower, "q.") {
+			lower, within := strings.ToLower(path), path
+			if strings.HasPrefix(lower, "a.b.") {
+				within = path[:len("a.b")] // an object where the column has a number is rescued as a whole
+			}
+			if lower != "q" && lower != "a.b" && rest[within] == nil && !strings.HasPrefix(lower, "q.") {
 				t.Fatalf("%q: %s, which is %s, is not rescued", payload, path, literal)
 			}
 		}

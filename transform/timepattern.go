@@ -172,8 +172,11 @@ func (p *timePattern) golang(layout string) error {
 	for layout != "" {
 		if n := goFraction(layout); n > 0 {
 			part := timePart{kind: 'f', least: n - 1, most: n - 1, separator: true}
-			if layout[1] == '9' {
+			switch {
+			case layout[1] == '9':
 				part.least, part.most = 0, 9
+			case n-1 > 9:
+				return fmt.Errorf("%q has more than nine digits", layout[:n])
 			}
 			p.parts = append(p.parts, part)
 			layout = layout[n:]
@@ -206,7 +209,7 @@ func goFraction(layout string) int {
 		return 0
 	}
 	n := 1 + len(layout[1:]) - len(strings.TrimLeft(layout[1:], layout[1:2]))
-	if n < len(layout) && layout[n]-'0' <= 9 || n > 10 {
+	if n < len(layout) && layout[n]-'0' <= 9 {
 		return 0
 	}
 	return n
