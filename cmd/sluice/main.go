@@ -17,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/sluice-etl/sluice/internal/config"
+	"github.com/sluice-etl/sluice/internal/licences"
 	"github.com/sluice-etl/sluice/internal/ops"
 	"github.com/sluice-etl/sluice/internal/service"
 )
@@ -64,7 +65,7 @@ var commands = []struct {
 	{"trace", "tell where a record of the stream went, row or reject: SHARD SEQUENCE", traceRecord},
 	{"audit", "hold what was committed against what lies in the bucket", auditBucket},
 	{"health", "ask the running service whether it lives: status 0 if so", health},
-	{"version", "print the version", version},
+	{"version", "print the version, with --licences the licences of all that is in the binary", version},
 }
 
 // usageError is about the command line. Its text says what would be right.
@@ -179,6 +180,25 @@ func runService(ctx context.Context, c command) error {
 }
 
 func version(_ context.Context, c command) error {
+	own := flags("version")
+	own.SetOutput(io.Discard) // what is wrong is told by exit
+	var texts bool
+	own.BoolVar(&texts, "licences", false, "print the licences and notices of all that is in the binary")
+	own.BoolVar(&texts, "licenses", false, "the same")
+	switch err := own.Parse(c.args); {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(c.stdout, "Usage: sluice version [FLAGS]\n\n")
+		own.SetOutput(c.stdout)
+		own.PrintDefaults()
+		return err
+	case err != nil:
+		return usageError(err.Error())
+	case own.NArg() > 0:
+		return usageError(fmt.Sprintf("%q is not expected here", own.Arg(0)))
+	case texts:
+		_, err := io.WriteString(c.stdout, licences.Text)
+		return err
+	}
 	b := ops.ReadBuild()
 	_, err := fmt.Fprintf(c.stdout, "sluice %s\ncommit %s\n%s\n", b.Version, b.Commit, b.Go)
 	return err

@@ -64,6 +64,8 @@ func TestUsage(t *testing.T) {
 		"backfill x":                   {2, "SLUICE_BUCKET"},
 		"backfill --bucket lake x":     {2, "SLUICE_STREAM is missing"},
 		"backfill --out x missing.log": {1, "missing.log"},
+		"version --licence":            {2, "licence"},
+		"version 2":                    {2, `"2" is not expected`},
 	} {
 		status, _, stderr := sluice(t, nil, strings.Fields(args)...)
 		if status != want.status {
