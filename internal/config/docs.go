@@ -48,7 +48,7 @@ anomaly:
       window: 10m
 ` + "```" + `
 
-` + "```sh" + `
+` + "```ini" + `
 SLUICE_ANOMALY_DETECTORS=source_rate
 SLUICE_ANOMALY_SOURCE_RATE_KIND=rate
 SLUICE_ANOMALY_SOURCE_RATE_KEY=sourceip

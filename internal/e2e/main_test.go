@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -43,7 +44,7 @@ func run(m *testing.M) int {
 		whole = whole && flag.Lookup(part).Value.String() == ""
 	}
 	if whole && status == 0 {
-		if err := permissions(); err != nil {
+		if err := errors.Join(permissions(), commandsRun()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}

@@ -2,32 +2,49 @@ package e2e
 
 import (
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
-	"github.com/sluice-etl/sluice/internal/e2e/process"
 	"github.com/sluice-etl/sluice/internal/e2e/world"
 )
 
-// TestReadme types the README's commands for AWS into a shell, with endpoints in the environment that lead elsewhere.
+// TestReadme walks through the README in an empty folder, into which the project is cloned: what it has a reader type is typed as it
+// stands, in its order, with endpoints in the environment that lead elsewhere than to AWS. Its tests are run by .ci/run.
 func TestReadme(t *testing.T) {
+	t.Parallel()
 	ctx := t.Context()
-	text, err := os.ReadFile("../../README.md")
+	var order []string
+	all, err := blocks()
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, script, found := strings.Cut(string(text), "```\ngo build ./cmd/sluice\n")
-	script, _, closed := strings.Cut(script, "```")
-	if !found || !closed || !strings.Contains(script, "./sluice validate --online\n") || !strings.HasSuffix(script, "./sluice run\n") {
-		t.Fatalf("the README's commands for AWS are not found, or not those that this test expects:\n%s", script)
+	for _, b := range all {
+		if b.page == "README.md" {
+			first, _, _ := strings.Cut(b.text, "\n")
+			order = append(order, first)
+		}
 	}
+	if want := []string{"go run ./cmd/sluice-local", "go test ./... ./cmd/sluice-local/...", "go build ./cmd/sluice"}; !slices.Equal(order, want) {
+		t.Fatalf("the README's commands begin with %q; this test knows %q", order, want)
+	}
+
+	folder := filepath.Join(t.TempDir(), "sluice")
+	if text, err := exec.Command("git", "clone", "--quiet", "../..", folder).CombinedOutput(); err != nil {
+		t.Fatalf("clone the project: %v: %s", err, text)
+	}
+	in := typist{folder, []string{"SLUICE_HTTP_ADDR=" + address(t)}} // who else has the README's own on this machine is not asked
+	for _, name := range []string{"HOME", "GOPATH", "GOCACHE", "GOMODCACHE", "GOPROXY", "GOFLAGS", "GOTOOLCHAIN"} {
+		if value, ok := os.LookupEnv(name); ok {
+			in.env = append(in.env, name+"="+value)
+		}
+	}
+	local := find(t, "README.md", order[0])
+	has(t, local, in.run(t, local), " rows and 0 rejects, in ", "  KEY              FLAGGED ROWS  HIGHEST SCORE  DETECTOR\n  "+abnormal+"  ")
+
 	w := newWorld(ctx, t)
 	p, ledger := newProducer(t, w)
 	records := make([]world.Record, world.BatchSize)
@@ -36,48 +53,8 @@ func TestReadme(t *testing.T) {
 		records[i] = world.Record{Key: fmt.Sprint(i), Data: payload, Payloads: [][]byte{payload}}
 	}
 	put(t, p, records)
-
-	folder := t.TempDir() // go build would leave the binary in the project
-	if err := os.Symlink(filepath.Join(binaries, "sluice"), filepath.Join(folder, "sluice")); err != nil {
-		t.Fatal(err)
-	}
-	shell := exec.Command("sh", "-ec", strings.Replace(script, "./sluice run\n", "exec ./sluice run\n", 1))
-	shell.Dir = folder
-	shell.Env = slices.Concat(os.Environ(), world.Environment(w.KinesisURL, w.DynamoURL, w.S3URL), []string{"SLUICE_FLUSH_INTERVAL=1s"})
-	// The README promises this address.
-	if answer, err := http.Get("http://127.0.0.1:9464/healthz"); err == nil {
-		answer.Body.Close()
-		shell.Env = append(shell.Env, "SLUICE_HTTP_ADDR="+address(t)) // somebody else has it on this machine
-	}
-	var out process.Tail
-	shell.Stdout, shell.Stderr = &out, &out
-	if err := shell.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- shell.Wait() }()
-	t.Cleanup(func() {
-		_ = shell.Process.Kill() // it may have ended
-		if t.Failed() {
-			t.Log(out.String())
-		}
-	})
+	in.env = slices.Concat(in.env, world.Environment(w.KinesisURL, w.DynamoURL, w.S3URL), []string{"SLUICE_FLUSH_INTERVAL=1s"})
 	visible := world.Visible{}
-	for deadline := time.Now().Add(time.Minute); visibleRows(t, visible, w) < int64(ledger.Len()); time.Sleep(100 * time.Millisecond) {
-		select {
-		case err := <-ended:
-			t.Fatalf("the commands ended: %v", err)
-		default:
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the records are not visible after a minute")
-		}
-	}
-	if err := shell.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-ended; err != nil {
-		t.Error(fmt.Errorf("after SIGTERM: %w", err))
-	}
+	in.serve(t, find(t, "README.md", order[2]), "all records are visible", func() bool { return visibleRows(t, visible, w) >= int64(ledger.Len()) })
 	exact(t, output(w), ledger)
 }

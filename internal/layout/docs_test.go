@@ -4,12 +4,14 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
 var (
 	settingName = regexp.MustCompile(`SLUICE_[A-Z0-9_]*[A-Z0-9]`)
+	fence       = regexp.MustCompile("^ *```(.*)$")
 	link        = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
 )
 
@@ -63,5 +65,38 @@ func TestPagesLinkToWhatExists(t *testing.T) {
 	}
 	if links == 0 {
 		t.Error("no link is found: this test looks for the wrong form")
+	}
+}
+
+// languages are those of blocks. By sh the end-to-end tests know the commands that they have to run.
+var languages = []string{"ini", "json", "python", "sh", "sql", "text", "yaml"}
+
+// A block names its language, and none is by indentation, so that no command is overlooked.
+func TestBlocksNameTheirLanguage(t *testing.T) {
+	commands := 0
+	for path, text := range pages(t) {
+		within := false
+		for line := range strings.Lines(text) {
+			line = strings.TrimSuffix(line, "\n")
+			switch mark := fence.FindStringSubmatch(line); {
+			case mark != nil && within && mark[1] == "":
+				within = false
+			case mark != nil && !within && slices.Contains(languages, mark[1]):
+				within = true
+				if mark[1] == "sh" {
+					commands++
+				}
+			case mark != nil:
+				t.Errorf("%s: want a block of one of %v, or its end: %s", path, languages, line)
+			case !within && (strings.HasPrefix(line, "    ") || strings.HasPrefix(line, "\t")):
+				t.Errorf("%s: a block by indentation; put it between fences, with its language: %s", path, line)
+			}
+		}
+		if within {
+			t.Errorf("%s: a block has no end", path)
+		}
+	}
+	if commands == 0 {
+		t.Error("no commands are found: this test looks for the wrong form")
 	}
 }

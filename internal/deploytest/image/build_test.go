@@ -23,19 +23,25 @@ import (
 	spec "github.com/moby/docker-image-spec/specs-go/v1"
 )
 
-// What the image is told that it is.
-const (
-	version = "v0.0.0-test"
-	commit  = "0a1b2c3d"
-)
+// What the image is told that it is, by the command of docs/ecs.md: of these sources.
+const version = "v1.0.0"
+
+func commit(t *testing.T) string {
+	t.Helper()
+	return output(t, exec.Command("git", "rev-parse", "HEAD"))
+}
 
 // builder is buildah over a folder of its own. It asks no registry.
 type builder struct{ folder string }
 
+// buildah is how the command begins.
+func (b builder) buildah() []string {
+	return []string{"buildah", "--storage-driver", "vfs", "--root", filepath.Join(b.folder, "root"), "--runroot", filepath.Join(b.folder, "runroot")}
+}
+
 func (b builder) run(t *testing.T, args ...string) string {
 	t.Helper()
-	args = append([]string{"--storage-driver", "vfs", "--root", filepath.Join(b.folder, "root"), "--runroot", filepath.Join(b.folder, "runroot")}, args...)
-	return output(t, exec.CommandContext(t.Context(), "buildah", args...))
+	return output(t, exec.CommandContext(t.Context(), "buildah", append(b.buildah()[1:], args...)...))
 }
 
 func output(t *testing.T, command *exec.Cmd) string {
@@ -94,16 +100,34 @@ func copyFile(t *testing.T, to, from string) {
 	}
 }
 
-// build makes the image of the Dockerfile, with this machine's Go and the modules that it has.
-func (b builder) build(t *testing.T, tag string) {
+// build makes the image of the Dockerfile by the command of docs/ecs.md, buildah in the place of docker, with this machine's Go and
+// the modules that it has. It gives the image's name.
+func (b builder) build(t *testing.T) (tag string) {
 	t.Helper()
+	text, err := os.ReadFile(root + "/docs/ecs.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := regexp.MustCompile(`(?m)^docker build --build-arg VERSION=(\S+) .*--tag (\S+) \.$`).FindSubmatch(text)
+	if command == nil || string(command[1]) != version {
+		t.Fatalf("docs/ecs.md has no command that builds %s; this is found: %q", version, command)
+	}
 	goVersion := strings.TrimPrefix(goEnv(t, "GOVERSION"), "go")
 	b.base(t, "docker.io/library/golang:"+goVersion)
 	modules := filepath.Join(goEnv(t, "GOMODCACHE"), "cache", "download")
-	b.run(t, "build", "--isolation", "chroot", "--pull-never", "--format", "docker", "--tag", tag,
+	words := append(b.buildah(), "build", "--isolation", "chroot", "--pull-never", "--format", "docker",
 		"--volume", goEnv(t, "GOROOT")+":/usr/local/go:ro", "--volume", modules+":/modules:ro",
-		"--build-arg", "GO_VERSION="+goVersion, "--build-arg", "GOPROXY=file:///modules",
-		"--build-arg", "VERSION="+version, "--build-arg", "COMMIT="+commit, root)
+		"--build-arg", "GO_VERSION="+goVersion, "--build-arg", "GOPROXY=file:///modules")
+	folder := t.TempDir()
+	docker := "#!/bin/sh\n[ \"$1\" = build ]\nshift\nexec '" + strings.Join(words, "' '") + "' \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(folder, "docker"), []byte(docker), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	shell := exec.CommandContext(t.Context(), "sh", "-ec", string(command[0]))
+	shell.Dir = root
+	shell.Env = append(shell.Environ(), "PATH="+folder+":"+os.Getenv("PATH"))
+	output(t, shell)
+	return string(command[2])
 }
 
 // TestImage builds the image and looks at all that it is made of; then its binary runs as in a container whose root cannot be
@@ -114,21 +138,21 @@ func TestImage(t *testing.T) {
 	}
 	output(t, exec.Command("sh", "-ec", "cd "+root+" && GOWORK=off go list -deps ./cmd/sluice >/dev/null")) // the modules are here
 	b := builder{t.TempDir()}
-	b.build(t, "sluice:test")
+	tag := b.build(t)
 
 	var image struct {
 		Docker struct{ Config spec.DockerOCIImageConfig }
 	}
-	if err := json.Unmarshal([]byte(b.run(t, "inspect", "--type", "image", "sluice:test")), &image); err != nil {
+	if err := json.Unmarshal([]byte(b.run(t, "inspect", "--type", "image", tag)), &image); err != nil {
 		t.Fatal(err)
 	}
 	for _, broken := range promises(image.Docker.Config) {
 		t.Error(broken)
 	}
-	container := b.run(t, "from", "--pull-never", "sluice:test")
+	container := b.run(t, "from", "--pull-never", tag)
 	tree := b.run(t, "mount", container)
 	t.Cleanup(func() { // t.Context has ended
-		_ = exec.Command("buildah", "--storage-driver", "vfs", "--root", filepath.Join(b.folder, "root"), "--runroot", filepath.Join(b.folder, "runroot"), "umount", container).Run()
+		_ = exec.Command("buildah", append(b.buildah()[1:], "umount", container)...).Run()
 	})
 
 	t.Run("nothing else is in it", func(t *testing.T) {
@@ -188,7 +212,7 @@ func buildHere(t *testing.T) string {
 	binary := filepath.Join(t.TempDir(), "sluice")
 	build := exec.CommandContext(t.Context(), "sh", "-ec", "CGO_ENABLED=0"+command+`-o "$BINARY" ./cmd/sluice`)
 	build.Dir = root
-	build.Env = append(build.Environ(), "BINARY="+binary, "VERSION="+version, "COMMIT="+commit)
+	build.Env = append(build.Environ(), "BINARY="+binary, "VERSION="+version, "COMMIT="+commit(t))
 	output(t, build)
 	return binary
 }
@@ -207,7 +231,7 @@ func testRun(t *testing.T, tree string) {
 		t.Skipf("not checked: this machine forbids mounts: %s", text)
 	}
 	ctx := t.Context()
-	if got := output(t, contained(ctx, tree, nil, "version")); !strings.HasPrefix(got, "sluice "+version+"\ncommit "+commit+"\ngo1.") {
+	if got := output(t, contained(ctx, tree, nil, "version")); !strings.HasPrefix(got, "sluice "+version+"\ncommit "+commit(t)+"\ngo1.") {
 		t.Errorf("version: %q", got)
 	}
 	needed := []string{"SLUICE_STREAM=orders", "SLUICE_BUCKET=lake", "SLUICE_TIMEZONE=Europe/Berlin"}
