@@ -1,6 +1,7 @@
 package layout
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -98,5 +99,43 @@ func TestBlocksNameTheirLanguage(t *testing.T) {
 	}
 	if commands == 0 {
 		t.Error("no commands are found: this test looks for the wrong form")
+	}
+}
+
+var goTest = regexp.MustCompile("`go test ([^`\n]+)`")
+
+// A test or benchmark that a page has a reader run, within a sentence, is in the package that it names.
+func TestPagesNameTestsThatExist(t *testing.T) {
+	commands := 0
+	for path, text := range pages(t) {
+		for _, command := range goTest.FindAllStringSubmatch(text, -1) {
+			commands++
+			folder, patterns, before := "", []string{}, ""
+			for _, word := range strings.Fields(command[1]) {
+				switch {
+				case strings.HasPrefix(word, "./"):
+					folder = strings.TrimPrefix(word, "./")
+				case before == "-run", before == "-bench":
+					patterns = append(patterns, strings.Trim(word, "'"))
+				}
+				before = word
+			}
+			functions, _ := testNames(t, folder)
+			if len(functions) == 0 {
+				t.Errorf("%s: %s: there are no tests in %q", path, command[0], folder)
+			}
+			for _, pattern := range patterns {
+				of, err := regexp.Compile(pattern)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !slices.ContainsFunc(slices.Collect(maps.Keys(functions)), of.MatchString) {
+					t.Errorf("%s: %s: no test of %s is called so", path, command[0], folder)
+				}
+			}
+		}
+	}
+	if commands == 0 {
+		t.Error("no command is found: this test looks for the wrong form")
 	}
 }
