@@ -16,7 +16,6 @@ import (
 // stands, in its order, with endpoints in the environment that lead elsewhere than to AWS. Its tests are run by .ci/run.
 func TestReadme(t *testing.T) {
 	t.Parallel()
-	ctx := t.Context()
 	var order []string
 	all, err := blocks()
 	if err != nil {
@@ -45,16 +44,14 @@ func TestReadme(t *testing.T) {
 	local := find(t, "README.md", order[0])
 	has(t, local, in.run(t, local), " rows and 0 rejects, in ", "  KEY              FLAGGED ROWS  HIGHEST SCORE  DETECTOR\n  "+abnormal+"  ")
 
-	w := newWorld(ctx, t)
-	p, ledger := newProducer(t, w)
+	y := newYard(t, 4)
 	records := make([]world.Record, world.BatchSize)
 	for i := range records {
 		payload := fmt.Appendf(nil, `{"sourceIp":"10.0.%d.%d","amount":%d}`, i%7, i%100, i)
 		records[i] = world.Record{Key: fmt.Sprint(i), Data: payload, Payloads: [][]byte{payload}}
 	}
-	put(t, p, records)
-	in.env = slices.Concat(in.env, world.Environment(w.KinesisURL, w.DynamoURL, w.S3URL), []string{"SLUICE_FLUSH_INTERVAL=1s"})
-	visible := world.Visible{}
-	in.serve(t, find(t, "README.md", order[2]), "all records are visible", func() bool { return visibleRows(t, visible, w) >= int64(ledger.Len()) })
-	exact(t, output(w), ledger)
+	put(t, y.producer, records)
+	in.env = slices.Concat(in.env, world.Environment(y.KinesisURL, y.DynamoURL, y.S3URL), []string{"SLUICE_FLUSH_INTERVAL=1s"})
+	in.serve(t, find(t, "README.md", order[2]), "all records are visible", func() bool { return y.count(t) >= y.ledger.Len() })
+	exact(t, output(y.World), y.ledger)
 }
