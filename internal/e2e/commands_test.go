@@ -82,6 +82,7 @@ var elsewhere = []struct{ page, begins, test, how string }{
 // never are the blocks that no test runs, and why.
 var never = []struct{ page, begins, why string }{
 	{"docs/status-page.md", "go test ./internal/status", "a measurement of minutes, of which a machine that does other things learns nothing; the code is built by go vet"},
+	{"docs/costs.md", "GOWORK=off go -C internal/e2e test", "a measurement of minutes, too, which needs the machine for itself"},
 }
 
 // commandsRun holds at the end of the suite that every block was typed, is in .ci/run line for line, or stands on one of the lists.

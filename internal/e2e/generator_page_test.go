@@ -47,7 +47,7 @@ func TestKinesisDataGenerator(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	typed := regexp.MustCompile(`(?m)^ +AWS\.config\.update.*(\n +\$\(.*)+`).FindString(string(page))
+	typed := regexp.MustCompile(`(?m)^AWS\.config\.update.*(\n\$\(.*)+`).FindString(string(page))
 	key := regexp.MustCompile(`(?m)^ +(\w+) (\S{16,})$`).FindStringSubmatch(string(page))
 	if key == nil || !strings.Contains(typed, key[1]) || !strings.Contains(typed, key[2]) || !strings.Contains(typed, s3gw.Region) {
 		t.Fatalf("docs/direct-put.md has no key, or not what is typed at the page's console, with that key and for %s:\n%s\n%s", s3gw.Region, key, typed)

@@ -70,7 +70,7 @@ func TestPagesLinkToWhatExists(t *testing.T) {
 }
 
 // languages are those of blocks. By sh the end-to-end tests know the commands that they have to run.
-var languages = []string{"ini", "json", "python", "sh", "sql", "text", "yaml"}
+var languages = []string{"ini", "js", "json", "python", "sh", "sql", "text", "yaml"}
 
 // A block names its language, and none is by indentation, so that no command is overlooked.
 func TestBlocksNameTheirLanguage(t *testing.T) {
