@@ -20,60 +20,74 @@ const (
 // ParquetRows tells how many rows a Parquet file of a size in bytes has. It reads the last 8 bytes and the footer before
 // them, and nothing else; an error tells what is wrong with these, or is the reader's.
 func ParquetRows(r io.ReaderAt, size int64) (int64, error) {
+	file, err := openFooter(r, size)
+	if err != nil {
+		return 0, err
+	}
+	return file.NumRows(), nil
+}
+
+// openFooter opens a file, of which it reads the end alone; nothing else can be read of it then.
+func openFooter(r io.ReaderAt, size int64) (*parquet.File, error) {
 	if size < int64(len(magic)+tailBytes) {
-		return 0, fmt.Errorf("%d bytes are no Parquet file", size)
+		return nil, fmt.Errorf("%d bytes are no Parquet file", size)
 	}
 	var tail [tailBytes]byte
 	if err := readAt(r, tail[:], size-int64(tailBytes)); err != nil {
-		return 0, err
+		return nil, err
 	}
 	length := int64(binary.LittleEndian.Uint32(tail[:4]))
 	switch {
 	case string(tail[4:]) != magic:
-		return 0, fmt.Errorf("the file ends with %q, and not with %s", tail[4:], magic)
+		return nil, fmt.Errorf("the file ends with %q, and not with %s", tail[4:], magic)
 	case length > min(maxFooter, size-int64(len(magic)+tailBytes)):
-		return 0, fmt.Errorf("a footer of %d bytes cannot be, in a file of %d", length, size)
+		return nil, fmt.Errorf("a footer of %d bytes cannot be, in a file of %d", length, size)
 	}
-	end := ending{size - int64(tailBytes) - length, make([]byte, length, int(length)+tailBytes)}
+	end := part{size - int64(tailBytes) - length, make([]byte, length, int(length)+tailBytes)}
 	if err := readAt(r, end.bytes, end.offset); err != nil {
-		return 0, err
+		return nil, err
+	}
+	if c := (compact{rest: end.bytes}); !c.structure(nil) || len(c.rest) > 0 {
+		return nil, errors.New("the footer is damaged: it is not of the form that Parquet's have")
 	}
 	end.bytes = append(end.bytes, tail[:]...)
-	file, err := openFooter(end, size)
+	file, err := openPart(end, size)
 	if err != nil {
-		return 0, fmt.Errorf("the footer is damaged: %w", err)
+		return nil, fmt.Errorf("the footer is damaged: %w", err)
 	}
 	rows := int64(0)
 	for _, group := range file.Metadata().RowGroups {
 		rows += group.NumRows
 	}
 	if rows != file.NumRows() {
-		return 0, fmt.Errorf("the footer is damaged: the file has %d rows, and its row groups have %d", file.NumRows(), rows)
+		return nil, fmt.Errorf("the footer is damaged: the file has %d rows, and its row groups have %d", file.NumRows(), rows)
 	}
-	return rows, nil
+	return file, nil
 }
 
-// openFooter opens a file of which only the end is there. The library panics on some damaged footers.
-func openFooter(end ending, size int64) (file *parquet.File, err error) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			file, err = nil, fmt.Errorf("%v", fault)
-		}
-	}()
+func openPart(end part, size int64) (file *parquet.File, err error) {
+	defer recovered(&err)
 	return parquet.OpenFile(end, size, parquet.SkipMagicBytes(true), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 }
 
-// ending is the end of a file, from an offset on.
-type ending struct {
+// recovered makes an error of a panic: the library has some for damaged files.
+func recovered(err *error) {
+	if fault := recover(); fault != nil {
+		*err = fmt.Errorf("the file is damaged: %v", fault)
+	}
+}
+
+// part is what a file has from an offset on: an io.ReaderAt, with the offsets of the file.
+type part struct {
 	offset int64
 	bytes  []byte
 }
 
-func (e ending) ReadAt(p []byte, offset int64) (int, error) {
-	if offset < e.offset || offset+int64(len(p)) > e.offset+int64(len(e.bytes)) {
-		return 0, errors.New("more than the footer is asked for")
+func (p part) ReadAt(to []byte, offset int64) (int, error) {
+	if offset < p.offset || offset+int64(len(to)) > p.offset+int64(len(p.bytes)) {
+		return 0, errors.New("more is asked for than was read")
 	}
-	return copy(p, e.bytes[offset-e.offset:]), nil
+	return copy(to, p.bytes[offset-p.offset:]), nil
 }
 
 // readAt fills p. Readers may say io.EOF when they come to the end.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 
 	"github.com/parquet-go/parquet-go"
@@ -14,16 +15,21 @@ import (
 
 // ParquetFile is a Parquet file of this package that is read back. It is for one goroutine.
 type ParquetFile struct {
-	file   *parquet.File
+	from   io.ReaderAt
+	size   int64
+	file   *parquet.File // of which the footer alone is read
 	fields []columns.Field
 }
 
-// OpenParquet opens a file of a size in bytes. An error tells that it is damaged, that it has columns such as this package does not
-// write, or is the reader's.
+// OpenParquet opens a file of a size in bytes. An error tells that it is damaged, that it is not as this package writes files, or is the
+// reader's.
+//
+// What a damaged file claims takes no memory: the library believes counts and sizes, and is shown no footer, and no page, in which they cannot be,
+// or that its checksum does not fit (pages.go). A file that is made on purpose, with checksums that fit, is not held off.
 func OpenParquet(r io.ReaderAt, size int64) (f *ParquetFile, err error) {
 	defer recovered(&err)
-	f = &ParquetFile{}
-	if f.file, err = parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true)); err != nil {
+	f = &ParquetFile{from: r, size: size}
+	if f.file, err = openFooter(r, size); err != nil {
 		return nil, err
 	}
 	for _, c := range f.file.Root().Columns() {
@@ -33,14 +39,12 @@ func OpenParquet(r io.ReaderAt, size int64) (f *ParquetFile, err error) {
 		}
 		f.fields = append(f.fields, field)
 	}
-	return f, nil
-}
-
-// recovered makes an error of a panic: the library has some for damaged files.
-func recovered(err *error) {
-	if fault := recover(); fault != nil {
-		*err = fmt.Errorf("the file is damaged: %v", fault)
+	for i, group := range f.file.Metadata().RowGroups {
+		if group.NumRows < 0 || group.NumRows > maxGroupRows || len(group.Columns) != len(f.fields) {
+			return nil, fmt.Errorf("row group %d is damaged: it has %d rows of %d columns", i, group.NumRows, len(group.Columns))
+		}
 	}
+	return f, nil
 }
 
 // fieldOf is the inverse of what schemaOf does.
@@ -101,8 +105,8 @@ func (f *ParquetFile) Append(t *columns.Table) (err error) {
 		if is := f.fields[at]; is.Type != c.Type || is.Scale != c.Scale {
 			return fmt.Errorf("column %s: it is a %s, and in other files a %s", c.Name, is.SQLType(), c.SQLType())
 		}
-		for _, group := range f.file.RowGroups() {
-			if err := read(c, group.ColumnChunks()[at].Pages()); err != nil {
+		for group := range f.file.RowGroups() {
+			if err := f.read(c, group, at); err != nil {
 				return fmt.Errorf("column %s: %w", c.Name, err)
 			}
 		}
@@ -116,8 +120,13 @@ func (f *ParquetFile) Append(t *columns.Table) (err error) {
 	return nil
 }
 
-// read appends the values of a column chunk.
-func read(c *columns.Column, pages parquet.Pages) error {
+// read appends the values of a row group's column.
+func (f *ParquetFile) read(c *columns.Column, group, column int) error {
+	chunk, err := f.chunk(group, column)
+	if err != nil {
+		return err
+	}
+	pages := f.file.RowGroups()[group].ColumnChunks()[column].(*parquet.FileColumnChunk).PagesFrom(chunk)
 	defer pages.Close()
 	var values [valuesAtOnce]parquet.Value
 	for {
@@ -131,6 +140,9 @@ func read(c *columns.Column, pages parquet.Pages) error {
 		for reader := page.Values(); ; {
 			n, err := reader.ReadValues(values[:])
 			appendValues(c, values[:n])
+			if len(c.Text) > math.MaxUint32 {
+				return errors.New("all its texts are more than 4 GiB together")
+			}
 			if errors.Is(err, io.EOF) {
 				break
 			}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/sluice-etl/sluice/anomaly"
 	"github.com/sluice-etl/sluice/internal/backtest"
 	"github.com/sluice-etl/sluice/internal/config"
+	"github.com/sluice-etl/sluice/internal/picture"
 	"github.com/sluice-etl/sluice/internal/service"
 	"github.com/sluice-etl/sluice/sink"
 )
@@ -17,13 +19,15 @@ import (
 // backtestFlags are those of the command alone.
 type backtestFlags struct {
 	out, labels string
+	plot        bool
 	threshold   float64
 }
 
 // runBacktest shows what detectors would have flagged in what is past, each row by those before it alone.
 func runBacktest(ctx context.Context, c command) error {
 	own, f := flags("backtest FILE..."), backtestFlags{}
-	own.StringVar(&f.out, "out", "", "`folder` for copies of series with the columns anomaly_score and anomaly, under the same names")
+	own.StringVar(&f.out, "out", "", "`folder` for copies of series with the columns anomaly_score and anomaly, under the same names, and for pictures")
+	own.BoolVar(&f.plot, "plot", false, "draw each series, and each detector, into the folder of --out: NAME.png, NAME.svg and NAME.html, a page with zoom")
 	own.StringVar(&f.labels, "labels", "", "JSON `file` that tells where alerts are right: {\"FILE\": [[\"FROM\", \"TO\"], ...]}, of series with the names that files have in --out")
 	own.Float64Var(&f.threshold, "threshold", anomaly.SeriesThreshold, "of series the `score` from which a row is abnormal, above 0, at most 1; detectors have their own")
 	cfg, err := load(c, own, len(c.args), config.Require(), config.Default("LOG_LEVEL", "warn"))
@@ -33,9 +37,20 @@ func runBacktest(ctx context.Context, c command) error {
 	if !(f.threshold > 0 && f.threshold <= 1) {
 		return usageError(fmt.Sprintf("--threshold %v is not above 0 and at most 1", f.threshold))
 	}
+	if f.plot && f.out == "" {
+		return usageError("--plot draws beside what --out writes: name a folder by --out")
+	}
 	p := startProgress(c.stderr, c.terminal)
 	defer p.stop()
 	b := backtest.Config{Progress: func(read, size int64) { p.set("bytes", read, float64(read)/float64(max(size, 1))) }}
+	var drawn []string
+	if f.plot {
+		b.Draw = func(name string, o *backtest.Outcome, right []backtest.Window) error {
+			path := filepath.Join(f.out, strings.TrimSuffix(name, backtest.SeriesExtension))
+			drawn = append(drawn, path)
+			return picture.Of(name, o, right).Write(path)
+		}
+	}
 	if f.labels != "" {
 		text, err := c.readFile(f.labels)
 		if err != nil {
@@ -49,6 +64,11 @@ func runBacktest(ctx context.Context, c command) error {
 	p.stop()
 	if err != nil {
 		return err
+	}
+	for _, path := range drawn {
+		if _, err := fmt.Fprintf(c.stdout, "drawn: %s.png, .svg and .html\n", path); err != nil {
+			return err
+		}
 	}
 	return result.Print(c.stdout)
 }
@@ -71,7 +91,7 @@ func (c command) backtest(ctx context.Context, cfg *config.Config, b backtest.Co
 	series := !stored && (len(cfg.Detectors) == 0 || cfg.Format != "csv" && isSeries(files))
 	switch {
 	case series:
-		files, err := backtest.FindEnding(cfg.Args, ".csv")
+		files, err := backtest.FindEnding(cfg.Args, backtest.SeriesExtension)
 		if err != nil {
 			return nil, err
 		}
@@ -82,8 +102,8 @@ func (c command) backtest(ctx context.Context, cfg *config.Config, b backtest.Co
 		return result, err
 	case len(cfg.Detectors) == 0:
 		return nil, usageError("there is no detector to try; name one by SLUICE_ANOMALY_DETECTORS")
-	case f.out != "":
-		return nil, usageError("--out is for series; rows of records with what is found in them are written by sluice backfill --out")
+	case f.out != "" && !f.plot:
+		return nil, usageError("--out is for series and for pictures (--plot); rows of records with what is found in them are written by sluice backfill --out")
 	case stored:
 		return service.BacktestStored(ctx, cfg, b, cfg.Args)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/csv"
 	"fmt"
 	"os"
@@ -154,11 +155,18 @@ func TestBacktestRecordsAndRows(t *testing.T) {
 	if status, _, stderr := sluice(t, environment, "backfill", "--out", rows, records); status != 0 {
 		t.Fatal(stderr)
 	}
-	of := map[string]string{}
+	of, pictures := map[string]string{}, filepath.Join(dir, "pictures")
 	for _, path := range []string{records, rows} {
-		status, stdout, stderr := sluice(t, environment, "backtest", path, "--labels", labels)
+		status, stdout, stderr := sluice(t, environment, "backtest", path, "--labels", labels, "--out", pictures, "--plot")
 		if status != 0 {
 			t.Fatal(stderr)
+		}
+		for _, name := range []string{"source.png", "source.svg", "source.html", "amount.png", "amount.svg", "amount.html"} {
+			drawn, err := os.ReadFile(filepath.Join(pictures, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			of[path] += fmt.Sprintf("%s: %x\n", name, sha256.Sum256(drawn))
 		}
 		for line := range strings.Lines(stdout) {
 			if strings.HasPrefix(line, "flagged when") || strings.Contains(line, "rows of") {

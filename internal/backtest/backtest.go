@@ -2,7 +2,7 @@
 //
 // What is past is series, which are judged alone (series.go); records in one of the formats, which go the same way as those of a stream as far
 // as the detectors (records.go); or the rows of files that sluice has written, in the order in which they came (stored.go). What becomes of a
-// row at each threshold is counted in judge.go, and printed in report.go.
+// row at each threshold is counted in judge.go, and printed in report.go. What a picture shows of it is kept in curve.go; who draws is another.
 //
 // No row is judged by a later one. Memory is bounded by the detectors' own bounds, and of stored rows by a commit of each shard that is
 // read at the same time.
@@ -23,6 +23,23 @@ type Config struct {
 
 	// Progress is told how many bytes of all were read. No two calls are made at a time.
 	Progress func(read, size int64)
+
+	// Draw is told what there is to draw: of each detector at the end, of each series, with the name of its file, when it is read. nil: no
+	// curves are kept.
+	Draw func(name string, o *Outcome, right []Window) error
+}
+
+// draw has the outcomes of detectors drawn.
+func (c Config) draw(outcomes []*Outcome) error {
+	for _, o := range outcomes {
+		if c.Draw == nil {
+			break
+		}
+		if err := c.Draw(o.Settings.Name, o, c.Labels.all()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Result is what a backtest found.
@@ -51,6 +68,8 @@ type Outcome struct {
 	Both     int64 // and flags now
 
 	Keys Keys // those that are flagged at the chosen threshold
+
+	curves *curves // of the keys; nil if none is to be drawn
 }
 
 // tried are the thresholds at which alerts are counted beside the configured one.
@@ -117,4 +136,7 @@ func (o *Outcome) add(other *Outcome) {
 		}
 	}
 	o.Keys.join(&other.Keys)
+	if o.curves != nil {
+		o.curves.join(other.curves)
+	}
 }

@@ -48,14 +48,15 @@ func FindEnding(paths []string, suffix string) (files []File, err error) {
 	return files, nil
 }
 
-// distinct refuses two files of one name, since results are told apart by it.
+// distinct refuses two files of one name, since results are told apart by it; those of a picture end otherwise.
 func distinct(files []File) error {
 	names := map[string]bool{}
 	for _, f := range files {
-		if names[f.Name] {
+		name := strings.TrimSuffix(f.Name, SeriesExtension)
+		if names[name] {
 			return fmt.Errorf("%s: another file is called %s, too", f.Path, f.Name)
 		}
-		names[f.Name] = true
+		names[name] = true
 	}
 	return nil
 }

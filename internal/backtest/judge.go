@@ -29,6 +29,9 @@ func (c Config) newJudges() (*judges, error) {
 			return nil, err
 		}
 		j := &judge{Outcome: newOutcome(complete, len(c.Labels.all())), windows: c.Labels.all(), quiet: c.Quiet.Milliseconds(), open: map[string][]int64{}}
+		if c.Draw != nil {
+			j.curves = newCurves(complete)
+		}
 		if j.quiet == 0 {
 			j.quiet = complete.Window.Milliseconds()
 		}
@@ -124,11 +127,18 @@ const never = math.MinInt64
 // row takes in a row.
 func (j *judge) row(t *columns.Table, row int, at int64) {
 	v, any := j.judge(t, row, at)
+	draw := j.curves != nil && v.Scored && at != 0 // which is no time: see Records
+	if !any && !draw {
+		return
+	}
+	j.key = j.engines[0].AppendKey(j.key[:0], 0, t, row)
+	if draw {
+		j.curves.add(j.key, at, pointOf(j.Settings.Kind, &v.Verdict, v.Abnormal))
+	}
 	if !any {
 		return
 	}
 	window := slices.IndexFunc(j.windows, func(w Window) bool { return w.holds(at) })
-	j.key = j.engines[0].AppendKey(j.key[:0], 0, t, row)
 	last := j.lastFlags(at)
 	for i, is := range j.verdicts {
 		switch {

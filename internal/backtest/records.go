@@ -52,6 +52,9 @@ func (c Config) RunRecords(ctx context.Context, r Records) (*Result, error) {
 		return nil, err
 	}
 	judges.finish()
+	if err := c.draw(judges.outcomes()); err != nil {
+		return nil, err
+	}
 	result := &Result{Rows: judges.rows, Outcomes: judges.outcomes(), Labelled: c.Labels != nil}
 	result.What = fmt.Sprintf("%d rows of %d files%s; %d lines were rejected, %d rows left out", judges.rows, len(r.Files), judges.span(), m.Rejects, m.LeftOut)
 	switch {

@@ -27,8 +27,7 @@ func (r *Result) Print(w io.Writer) error {
 		if o.Settings.Name == "" {
 			p.line("%d rows, %d of them without a number\n", r.Rows, o.Unusable)
 		} else {
-			p.line("%s (%s): %d rows, of which it could not judge %d while it warmed up, and %d without a number\n",
-				o.Settings.Name, describe(&o.Settings), r.Rows, o.Warming, o.Unusable)
+			p.line("%s: %d rows, of which it could not judge %d while it warmed up, and %d without a number\n", o.Title(), r.Rows, o.Warming, o.Unusable)
 		}
 		p.thresholds(r, o)
 		p.keys(o)
@@ -48,7 +47,11 @@ func (p *printer) line(format string, args ...any) {
 	}
 }
 
-// describe says what a detector does.
+// Title is the detector's name, and what it does.
+func (o *Outcome) Title() string {
+	return fmt.Sprintf("%s (%s)", o.Settings.Name, describe(&o.Settings))
+}
+
 func describe(s *anomaly.Settings) string {
 	text := s.Kind
 	if s.Metric != "" {

@@ -22,6 +22,9 @@ type Series struct {
 	Out       string // folder for copies with the columns anomaly_score and anomaly, under the same names; empty: none
 }
 
+// SeriesExtension ends the names of series.
+const SeriesExtension = ".csv"
+
 // ErrReplaces tells that results would replace what they are made of.
 var ErrReplaces = errors.New("results would replace what they are made of; name another folder")
 
@@ -79,8 +82,16 @@ func (c Config) RunSeries(ctx context.Context, s Series) (*Result, error) {
 		}
 		one := series{File: f, windows: c.Labels[f.Name], tell: func(n int64) { c.Progress(read+n, size) }}
 		one.Outcome = newOutcome(all.Settings, len(one.windows))
+		if c.Draw != nil {
+			one.curves = newCurves(all.Settings)
+		}
 		if err := one.run(s.Out); err != nil {
 			return nil, fmt.Errorf("%s: %w", f.Path, err)
+		}
+		if c.Draw != nil {
+			if err := c.Draw(f.Name, &one.Outcome, one.windows); err != nil {
+				return nil, err
+			}
 		}
 		read += sizes[i]
 		result.Rows += one.rows
@@ -180,6 +191,9 @@ func (s *series) row(track *anomaly.Track, at int64, value string) (score float6
 		}
 	}
 	abnormal = opens[s.Chosen]
+	if s.curves != nil {
+		s.curves.add([]byte(s.Name), at, pointOf(anomaly.KindSeries, &v, abnormal))
+	}
 	if abnormal {
 		s.reason = track.AppendReason(s.reason[:0], &v)
 		s.Keys.flag([]byte(s.Name), v.Score, at, s.reason)

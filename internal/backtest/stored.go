@@ -128,6 +128,9 @@ func (c Config) RunStored(ctx context.Context, s Stored) (*Result, error) {
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
+	if err := c.draw(all.outcomes()); err != nil {
+		return nil, err
+	}
 	result := &Result{Rows: all.rows, Outcomes: all.outcomes(), Labelled: c.Labels != nil, Stored: true}
 	result.What = fmt.Sprintf("%d rows of %d shards, in %d commits and %d files%s", all.rows, len(shards), commits, objects, all.span())
 	if anomaly.Streamwide(c.Detectors) {

@@ -77,6 +77,9 @@ func TestImports(t *testing.T) {
 			if strings.HasPrefix(path, "github.com/aws/") && !signer && !in(p.ImportPath, "consumer", "sink/s3", "sink/catalog", "internal/config", "internal/alert/sns") {
 				t.Errorf("%s imports %s: the AWS SDK stays behind consumer, sink/s3, sink/catalog, internal/alert/sns and internal/config", p.ImportPath, path)
 			}
+			if strings.HasPrefix(path, "gonum.org/") && p.ImportPath != module+"/internal/picture" {
+				t.Errorf("%s imports %s: what draws stays in internal/picture", p.ImportPath, path)
+			}
 			if strings.HasPrefix(path, "github.com/vmware/") && p.ImportPath != module+"/consumer" {
 				t.Errorf("%s imports %s: the Kinesis Client Library stays behind consumer's Runner", p.ImportPath, path)
 			}
