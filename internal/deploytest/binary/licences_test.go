@@ -117,8 +117,6 @@ func parts(t *testing.T) []part {
 		case err == nil:
 			p.files = legalFiles(t, kept, ".")
 			declared(t, p, sources[path])
-		case !licensed:
-			t.Errorf("%s: there is no licence among its files: put that of its authors into internal/deploytest/binary/%s", path, kept)
 		}
 		for _, source := range sources[path] {
 			p.files = append(p.files, granted(t, p, source)...)
@@ -220,6 +218,9 @@ func licencesOf(p part) (names []string, err error) {
 			}
 			names = append(names, match.ID)
 		}
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("%s: there is no licence among its files: put that of its authors into internal/deploytest/binary/testdata/%s", p.path, p.path)
 	}
 	slices.Sort(names)
 	return slices.Compact(names), nil
@@ -340,6 +341,9 @@ func TestLicencesThatAreRefused(t *testing.T) {
 	mit := read(t, root+"/internal/uplot/LICENSE")
 	if names, err := licencesOf(part{"example.com/a", []text{{"LICENSE", mit}}}); err != nil || !slices.Equal(names, []string{"MIT"}) {
 		t.Fatalf("of MIT's text: %v, %v", names, err)
+	}
+	if names, err := licencesOf(part{"example.com/a", []text{{"NOTICE", mit}}}); err == nil || !strings.Contains(err.Error(), "example.com/a: there is no licence") {
+		t.Errorf("of a notice alone: %v, %v", names, err)
 	}
 	for name, body := range map[string]string{
 		"none":              "All rights reserved.\n",
