@@ -216,7 +216,7 @@ func anomaliesPage(t *testing.T) string {
 func TestBacktestExample(t *testing.T) {
 	dir := t.TempDir()
 	stdout := example(t, dir)
-	_, shown, _ := strings.Cut(anomaliesPage(t), "```\ndrawn: ")
+	_, shown, _ := strings.Cut(anomaliesPage(t), "```text\ndrawn: ")
 	shown, _, _ = strings.Cut(shown, "```")
 	lines := 0
 	for line := range strings.Lines("drawn: " + shown) {

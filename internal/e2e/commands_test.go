@@ -76,6 +76,7 @@ var elsewhere = []struct{ page, begins, test, how string }{
 	{"docs/deploy-kubernetes.md", "helm upgrade sluice deploy/helm/sluice --namespace ingest --values orders.yaml --set podMonitor", "internal/deploytest/k8s: TestPage", "by Helm's own packages, without a cluster"},
 	{"docs/deploy-kubernetes.md", "kubectl --namespace ingest port-forward", "internal/deploytest/k8s: TestPage", "what it names is made by the chart"},
 	{"docs/ecs.md", "docker build", "internal/deploytest/image: TestImage", "buildah takes the place of docker"},
+	{"docs/anomalies.md", "sluice generate --template internal/kdg", "cmd/sluice: TestBacktestExample", "as it stands"},
 	{"docs/security.md", "go run github.com/CycloneDX", "internal/deploytest/binary: TestSBOM", "as it stands"},
 }
 

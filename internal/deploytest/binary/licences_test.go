@@ -107,6 +107,9 @@ func parts(t *testing.T) []part {
 		for _, within := range slices.Sorted(maps.Keys(folders[path])) { // "." is the first
 			p.files = append(p.files, legalFiles(t, folders[path][within], within)...)
 		}
+		if name := chosen[path]; name != "" {
+			p.files = []text{{name, read(t, filepath.Join(folders[path]["."], name))}}
+		}
 		kept := filepath.Join("testdata", path)
 		_, err := os.Stat(kept)
 		switch licensed := slices.ContainsFunc(p.files, func(f text) bool { return !isNotice(f.name) }); {
@@ -193,8 +196,12 @@ func declared(t *testing.T, p part, sources []string) {
 	}
 }
 
-// permitted are the licences that ask for nothing but that their texts go along with the binary.
-var permitted = []string{"0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT"}
+// permitted are the licences that ask for nothing but that their texts go along with the binary, with the names that are in them (CC-BY),
+// that a font is not sold alone (OFL), and that documentation names FreeType (FTL), as the page does.
+var permitted = []string{"0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC-BY-4.0", "FTL", "ISC", "MIT", "OFL-1.1"}
+
+// chosen are the texts of modules whose LICENSE leaves a choice, or stands beside a reference to itself.
+var chosen = map[string]string{"github.com/golang/freetype": "licenses/ftl.txt", "github.com/ajstarks/svgo": "LICENSE"}
 
 // licencesOf gives the licences of a part by their names in SPDX's list. One that is not permitted is an error, and so is a text that
 // is none.
