@@ -94,7 +94,8 @@ async function colours(browser) {
 		}
 		// The other scheme while the page is open.
 		await page.emulateMedia({ colorScheme: colorScheme === "dark" ? "light" : "dark" });
-		assert.ok((await drawn(page, "--accent")).every((n) => n > 10), "a change of colours is not drawn");
+		const deadline = Date.now() + 10000; // the page hears of it when the browser next draws
+		while (!(await drawn(page, "--accent")).every((n) => n > 10)) assert.ok(Date.now() < deadline, "a change of colours is not drawn");
 		await done(page);
 	}
 }
