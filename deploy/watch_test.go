@@ -312,7 +312,7 @@ func TestQueriesOfTheRunbook(t *testing.T) {
 		e.series[record[1]] = true
 	}
 	queries := map[string]string{}
-	for _, span := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(runbook, -1) {
+	for _, span := range regexp.MustCompile("`([^`\n]+)`").FindAllStringSubmatch(runbook, -1) {
 		if strings.Contains(span[1], `job="JOB"`) {
 			queries[span[1]] = span[1]
 		}
