@@ -295,8 +295,8 @@ func (t *timePart) read(m *moment, text []byte, whole *bool) (rest []byte, ok bo
 // fraction reads digits of a second.
 func (t *timePart) fraction(m *moment, text []byte, whole *bool) (rest []byte, ok bool) {
 	if t.separator {
-		if len(text) == 0 || text[0] != '.' && text[0] != ',' {
-			return text, t.least == 0
+		if len(text) == 0 || text[0] != '.' && text[0] != ',' || t.least == 0 && (len(text) == 1 || text[1]-'0' > 9) {
+			return text, t.least == 0 // a point before no digit is no fraction's
 		}
 		text = text[1:]
 	}
