@@ -1,6 +1,7 @@
 package enrich
 
 import (
+	"bytes"
 	"net/netip"
 
 	"github.com/sluice-etl/sluice/internal/columns"
@@ -12,17 +13,11 @@ func parseAddress(text []byte) (netip.Addr, bool) {
 	if a, rest, ok := parseIPv4(text); ok && (len(rest) == 0 || isPort(rest)) {
 		return a, true
 	}
-	if len(text) > 0 && text[0] == '[' {
-		for i, c := range text {
-			if c != ']' {
-				continue
-			}
-			if rest := text[i+1:]; len(rest) > 0 && !isPort(rest) {
-				return netip.Addr{}, false
-			}
-			text = text[1:i]
-			break
+	if end := bytes.LastIndexByte(text, ']'); end > 0 && text[0] == '[' { // a zone may hold one, too
+		if rest := text[end+1:]; len(rest) > 0 && !isPort(rest) {
+			return netip.Addr{}, false
 		}
+		text = text[1:end]
 	}
 	if len(text) < len("::") || len(text) > 100 { // an error of the parser would hold a long text
 		return netip.Addr{}, false
