@@ -182,29 +182,9 @@ func TestPutFromJavaScript(t *testing.T) {
 	}
 	const count, delivery, id, secret = 500, "clicks", "JAVASCRIPT", "the-secret-of-javascript"
 	y := newYard(t, 2)
-	at, keys := address(t), filepath.Join(t.TempDir(), "keys")
-	if err := os.WriteFile(keys, []byte(id+" "+secret), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	service := y.run(t, "one", "SLUICE_INTAKE_ADDR="+at, "SLUICE_INTAKE_STREAM="+delivery, "SLUICE_INTAKE_KEYS_FILE="+keys)
-	service.ready(t)
-	script, err := os.ReadFile("javascript/put.js")
-	if err != nil {
-		t.Fatal(err)
-	}
-	argument, err := json.Marshal(map[string]any{"endpoint": "http://" + at, "region": s3gw.Region, "id": id, "secret": secret, "stream": delivery,
+	service, at := y.runIntake(t, delivery, id+" "+secret)
+	out := node(t, dir, "put.js", map[string]any{"endpoint": "http://" + at, "region": s3gw.Region, "id": id, "secret": secret, "stream": delivery,
 		"browser": browser, "count": count})
-	if err != nil {
-		t.Fatal(err)
-	}
-	node := exec.CommandContext(t.Context(), "node", "-e", string(script), "put", string(argument))
-	node.Dir = dir
-	var stderr bytes.Buffer
-	node.Stderr = &stderr
-	out, err := node.Output()
-	if err != nil {
-		t.Fatalf("put.js: %v: %s", err, stderr.String())
-	}
 	for line := range strings.Lines(string(out)) {
 		place, data, _ := strings.Cut(line, " ")
 		shard, seq, _ := strings.Cut(place, ":")
@@ -216,6 +196,40 @@ func TestPutFromJavaScript(t *testing.T) {
 	if report := y.stop(t, service); report.Acknowledged != 2*count || report.Rows != 2*count {
 		t.Errorf("%+v; want %d records", report, 2*count)
 	}
+}
+
+// runIntake starts a service that takes Direct PUT for a delivery stream, signed with a key, and waits until it is ready.
+func (y *yard) runIntake(t *testing.T, delivery, key string) (service *runner, at string) {
+	t.Helper()
+	at, keys := address(t), filepath.Join(t.TempDir(), "keys")
+	if err := os.WriteFile(keys, []byte(key), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	service = y.run(t, "one", "SLUICE_INTAKE_ADDR="+at, "SLUICE_INTAKE_STREAM="+delivery, "SLUICE_INTAKE_KEYS_FILE="+keys)
+	service.ready(t)
+	return service, at
+}
+
+// node runs a script of the folder javascript, which finds its packages in another folder, and gives what it prints.
+func node(t *testing.T, packages, script string, argument map[string]any) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("javascript", script))
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := json.Marshal(argument)
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.CommandContext(t.Context(), "node", "-e", string(text), script, string(encoded))
+	command.Dir = packages
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("%s: %v: %s", script, err, stderr.String())
+	}
+	return out
 }
 
 // TestGenerateDirectPut puts the lab's access log at the endpoint with generate: the stream then holds the lines that a file has.

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -39,10 +37,6 @@ func TestKinesisDataGenerator(t *testing.T) {
 		t.Skip("this needs what TestPutFromJavaScript needs, and the page in the folder that " + generatorEnv + " names: " +
 			`wget --page-requisites --span-hosts --directory-prefix="$` + generatorEnv + `" ` + generatorPage)
 	}
-	script, err := os.ReadFile("javascript/generator.js")
-	if err != nil {
-		t.Fatal(err)
-	}
 	page, err := os.ReadFile("../../docs/direct-put.md")
 	if err != nil {
 		t.Fatal(err)
@@ -64,27 +58,11 @@ func TestKinesisDataGenerator(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			const delivery = "clicks"
 			y := newYard(t, 2)
-			at, keys := address(t), filepath.Join(t.TempDir(), "keys")
-			if err := os.WriteFile(keys, []byte(key[0]), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			service := y.run(t, "one", "SLUICE_INTAKE_ADDR="+at, "SLUICE_INTAKE_STREAM="+delivery, "SLUICE_INTAKE_KEYS_FILE="+keys)
-			service.ready(t)
+			service, at := y.runIntake(t, delivery, key[0])
 			everywhere := httptest.NewTLSServer(internet(files, key[1], key[2], y.listed(t, at)))
 			defer everywhere.Close()
-			argument, err := json.Marshal(map[string]any{"page": generatorPage + "?upid=pool_a&ipid=pool&cid=client&r=" + s3gw.Region, "host": everywhere.Listener.Addr().String(),
+			out := node(t, packages, "generator.js", map[string]any{"page": generatorPage + "?upid=pool_a&ipid=pool&cid=client&r=" + s3gw.Region, "host": everywhere.Listener.Addr().String(),
 				"console": way.console, "stream": delivery, "template": way.template, "rate": 1000, "count": way.count, "browser": browser})
-			if err != nil {
-				t.Fatal(err)
-			}
-			node := exec.CommandContext(t.Context(), "node", "-e", string(script), "generator", string(argument))
-			node.Dir = packages
-			var stderr bytes.Buffer
-			node.Stderr = &stderr
-			out, err := node.Output()
-			if err != nil {
-				t.Fatalf("generator.js: %v: %s", err, stderr.String())
-			}
 			sent, err := strconv.Atoi(strings.TrimSpace(string(out)))
 			if err != nil {
 				t.Fatal(err)
