@@ -4,12 +4,19 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+
+	"github.com/parquet-go/parquet-go/format"
 )
 
 // chunk reads the pages of a column in a row group, and looks at each.
 func (f *ParquetFile) chunk(group, column int) (part, error) {
 	g := &f.file.Metadata().RowGroups[group]
 	m := &g.Columns[column].MetaData
+	switch m.Codec {
+	case format.Zstd, format.Snappy, format.Gzip, format.Uncompressed:
+	default:
+		return part{}, fmt.Errorf("it is compressed by %v, which sluice does not write", m.Codec)
+	}
 	p := part{offset: m.DataPageOffset}
 	if m.DictionaryPageOffset != 0 {
 		p.offset = m.DictionaryPageOffset
@@ -21,7 +28,7 @@ func (f *ParquetFile) chunk(group, column int) (part, error) {
 	if err := readAt(f.from, p.bytes, p.offset); err != nil {
 		return part{}, err
 	}
-	return p, checkPages(p.bytes, g.NumRows)
+	return p, checkPages(p.bytes, m.Codec, g.NumRows)
 }
 
 // The fields of a page's header that are looked at (https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift): see
@@ -40,7 +47,7 @@ const mostCompressed = 64 << 10
 
 // checkPages refuses what is not as this package writes it: pages of data of version 1, with so many values together, and dictionaries; each with
 // a checksum.
-func checkPages(pages []byte, rows int64) error {
+func checkPages(pages []byte, codec format.CompressionCodec, rows int64) error {
 	values := int64(0)
 	for n := 0; len(pages) > 0; n++ {
 		c, header := compact{rest: pages}, map[int64]int64{}
@@ -60,6 +67,10 @@ func checkPages(pages []byte, rows int64) error {
 		}
 		if sum := crc32.ChecksumIEEE(c.rest[:size]); sum != uint32(header[pageSum]) {
 			return fmt.Errorf("page %d is damaged: its checksum is %08x, and that of its bytes %08x", n, uint32(header[pageSum]), sum)
+		}
+		// Snappy's begin with a size of their own, for which the library makes room.
+		if claimed, _ := binary.Uvarint(c.rest[:size]); codec == format.Snappy && claimed != uint64(uncompressed) {
+			return fmt.Errorf("page %d is damaged, or not compressed by Snappy: it is said to have %d bytes, and its header says %d", n, claimed, uncompressed)
 		}
 		pages = c.rest[size:]
 	}

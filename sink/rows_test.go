@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/parquet-go/parquet-go/format"
+
 	"github.com/sluice-etl/sluice/internal/columns"
 )
 
@@ -201,9 +203,12 @@ func TestPagesThatCannotBe(t *testing.T) {
 		"nested":             {bytes.Repeat([]byte{0x1c}, 100_000), "header of page 0 is damaged"},
 		"lists of lists":     {append([]byte{0x19}, bytes.Repeat([]byte{0x19}, 100_000)...), "header of page 0 is damaged"},
 	} {
-		err := checkPages(tt.pages, 4)
+		err := checkPages(tt.pages, format.Uncompressed, 4)
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%s: %v; want %q", name, err, tt.want)
 		}
+	}
+	if err := checkPages(page(0, 3, 3, sum, 4), format.Snappy, 4); err == nil || !strings.Contains(err.Error(), "said to have 97 bytes") { // "a"
+		t.Errorf("Snappy: %v", err)
 	}
 }
