@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -38,8 +39,8 @@ func yamlKey(name string) string { return strings.ToLower(name) }
 
 func flagName(name string) string { return strings.ToLower(strings.ReplaceAll(name, "_", "-")) }
 
-// keys is the table of settings, in the order of the reference.
-func keys() []key[Config] {
+// keys is the table of settings, in the order of the reference. It is not changed.
+var keys = sync.OnceValue(func() []key[Config] {
 	const hour = time.Hour
 	return []key[Config]{
 		{
@@ -306,7 +307,7 @@ func keys() []key[Config] {
 			set: func(*Config, string) error { return nil }, // read before everything else
 		},
 	}
-}
+})
 
 // parquet is the output that can have every compression.
 const parquet = "parquet"
@@ -326,8 +327,8 @@ var tableName = matching(`[a-zA-Z0-9_.-]{3,255}`, "a table's name: 3 to 255 lett
 
 var glueName = matching(`[a-z0-9_-]{1,255}`, "a name that Glue and Athena take: lower-case letters, digits, _ and - (at most 255)")
 
-// detectorKeys is the table of a detector's settings.
-func detectorKeys() []key[Detector] {
+// detectorKeys is the table of a detector's settings. It is not changed.
+var detectorKeys = sync.OnceValue(func() []key[Detector] {
 	return []key[Detector]{
 		{
 			name: "KIND", required: true,
@@ -380,7 +381,7 @@ func detectorKeys() []key[Detector] {
 			set: into(func(d *Detector) *string { return &d.Expression }, anyText),
 		},
 	}
-}
+})
 
 // detectorSetting is the full name of a detector's setting.
 func detectorSetting(detector, key string) string {
