@@ -402,19 +402,22 @@ func TestAnotherThresholdAndBack(t *testing.T) {
 
 func FuzzSetPeers(f *testing.F) {
 	e := newVisited(f, streamwide)
-	all := visits(300)
-	e.show(all...)
+	all := visits(60)
+	e.show(all[:6]...)
+	_, small := e.commit(f) // is read and changed quickly
+	e.show(all[6:]...)
 	_, summary := e.commit(f)
+	f.Add(small)
 	f.Add(summary)
 	f.Fuzz(func(t *testing.T, text []byte) {
 		mine := newVisited(t, streamwide)
-		mine.show(all[:50]...)
+		mine.show(all[:20]...)
 		_ = mine.SetPeers([][]byte{text, summary})
-		mine.show(all[50:100]...)
+		mine.show(all[20:30]...)
 		again := newVisited(t, streamwide, mine.Snapshot(nil))
 		mine.told.Reset()
-		mine.show(all[100:150]...)
-		if again.show(all[100:150]...); mine.told.String() != again.told.String() {
+		mine.show(all[30:40]...)
+		if again.show(all[30:40]...); mine.told.String() != again.told.String() {
 			t.Error("after a restore verdicts differ")
 		}
 	})

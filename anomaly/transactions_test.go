@@ -346,7 +346,7 @@ func FuzzRestore(f *testing.F) {
 		e.Follow("shard", 0)
 		_ = e.Restore(snapshot) // whatever it says, the detectors go on
 		_ = e.Merge(snapshot)
-		for i := range int64(40) {
+		for i := range int64(10) {
 			showRow(e, table, "a", float64(i%7), noon.UnixMilli()+i*100_000_000)
 			showRow(e, table, "b", float64(i%7), noon.UnixMilli()+i)
 		}

@@ -9,8 +9,9 @@ import (
 	"github.com/sluice-etl/sluice/internal/columns"
 )
 
-func decode(s Schema, payloads ...string) *Output {
-	d := newDecoder(s)
+func decode(s Schema, payloads ...string) *Output { return decodeBy(newDecoder(s), payloads...) }
+
+func decodeBy(d decoder, payloads ...string) *Output {
 	out := &Output{Table: columns.NewTable(d.Fields())}
 	for _, p := range payloads {
 		d.Decode([]byte(p), out)
