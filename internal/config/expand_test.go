@@ -62,9 +62,10 @@ func FuzzFile(f *testing.F) {
 	f.Add("a: &a {b: *a}\n")
 	f.Add("anomaly: &a\n  detectors: *a\n")
 	f.Add("? [a]\n: b\n")
+	memory := Default("MEMORY_LIMIT", "1GiB") // which is not looked for each time
 	f.Fuzz(func(t *testing.T, content string) {
 		read := func(string) ([]byte, error) { return []byte(content), nil }
-		c, err := Load([]string{"--config=x", "--worker-id=w"}, nil, read, Require())
+		c, err := Load([]string{"--config=x", "--worker-id=w"}, nil, read, Require(), memory)
 		if err != nil {
 			if _, ok := err.(Faults); !ok {
 				t.Fatalf("%T: %v", err, err)
@@ -72,7 +73,7 @@ func FuzzFile(f *testing.F) {
 			return
 		}
 		printed := c.YAML()
-		again, err := Load([]string{"--config=x"}, nil, func(string) ([]byte, error) { return printed, nil }, Require())
+		again, err := Load([]string{"--config=x"}, nil, func(string) ([]byte, error) { return printed, nil }, Require(), memory)
 		if err != nil {
 			t.Fatalf("%v, of:\n%s", err, printed)
 		}
