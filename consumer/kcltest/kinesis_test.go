@@ -115,6 +115,9 @@ func TestIteratorsExpire(t *testing.T) {
 
 // Each of the four limits can be had, or not, without the others.
 func TestEachReadLimitAlone(t *testing.T) {
+	if testing.Short() {
+		t.Skip("tens of megabytes for each limit, a request after the other: it runs without -short")
+	}
 	for name, test := range map[string]struct {
 		options      kcltest.Options
 		calls, bytes bool // are limited in a second

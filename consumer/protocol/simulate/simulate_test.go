@@ -12,7 +12,7 @@ import (
 // seeds is how many runs the tests make at most; with -short, for the race detector, fewer.
 func seeds() int {
 	if testing.Short() {
-		return 2_000
+		return 1_000
 	}
 	return 20_000
 }
