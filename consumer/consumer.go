@@ -68,6 +68,7 @@ type Consumer struct {
 	mu       sync.Mutex // guards what follows
 	sessions map[string]*Session
 	armed    map[string]bool // see arm
+	wanted   map[string]bool // what was to be taken when the event loop's round began
 	listed   []protocol.Shard
 	rows     map[string]*protocol.Lease
 	workers  map[string]heartbeat
@@ -509,9 +510,13 @@ func (c *Consumer) list(ctx context.Context) error {
 	return nil
 }
 
+// listing begins a round of the event loop, which then asks for the lease of each shard that it has not. What it may have is
+// found here, once for all of them: a round comes many times in a second.
 func (c *Consumer) listing() []types.Shard {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	v := c.view()
+	c.wanted = v.toTake()
 	return libraryShards(c.listed)
 }
 

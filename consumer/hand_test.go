@@ -3,6 +3,8 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	"github.com/vmware/vmware-go-kcl-v2/clientlibrary/partition"
 
 	"github.com/sluice-etl/sluice/consumer/kcltest"
+	"github.com/sluice-etl/sluice/consumer/protocol"
 )
 
 // hand is a worker that is open and runs nothing: the test calls what the library's goroutines would, in the order
@@ -63,6 +66,7 @@ func (h *hand) see() {
 // shard was taken.
 func (h *hand) ask(shard string) bool {
 	h.l.t.Helper()
+	h.listing()
 	status := &partition.ShardStatus{ID: shard, Mux: new(sync.RWMutex)}
 	if err := h.library.FetchCheckpoint(status); err != nil && !errors.Is(err, checkpoint.ErrSequenceIDNotFound) {
 		h.l.t.Fatal(err)
@@ -259,7 +263,68 @@ func TestAFinishedShardIsNotLeased(t *testing.T) {
 	if err := h.library.FetchCheckpoint(status); err != nil || status.GetCheckpoint() != checkpoint.ShardEnd {
 		t.Errorf("the library is told that the shard is at %q, %v", status.GetCheckpoint(), err)
 	}
+	h.listing()
 	if h.lease(status) {
 		t.Error("the shard is leased again")
+	}
+	// A first commit that is given up leaves the shard before its beginning, also for a library that saw its end.
+	h.rows[onlyShard] = &protocol.Lease{Shard: onlyShard}
+	if err := h.library.FetchCheckpoint(status); !errors.Is(err, checkpoint.ErrSequenceIDNotFound) || status.GetCheckpoint() != "" {
+		t.Errorf("the library is told that the shard is at %q, %v", status.GetCheckpoint(), err)
+	}
+}
+
+// crowd is a worker of ten that hold a stream's shards, and want no other.
+func crowd(shards int) *Consumer {
+	c := New(Config{Worker: "w0", Failover: 10 * time.Second}, Clients{}, nil)
+	c.looked = c.now()
+	for i := range shards {
+		id, worker := fmt.Sprintf("shardId-%012d", i), fmt.Sprint("w", i%10)
+		c.listed = append(c.listed, protocol.Shard{ID: id})
+		c.rows[id] = &protocol.Lease{Shard: id, Owner: worker, Checkpoint: "1"}
+		c.workers[worker] = heartbeat{workerRow{ID: worker}, c.looked}
+		if worker == "w0" {
+			c.sessions[id] = &Session{}
+		}
+	}
+	return c
+}
+
+// round is one of the event loop's in which there is nothing to take.
+func (c *Consumer) round(t testing.TB) {
+	for _, s := range c.listing() {
+		if id := *s.ShardId; c.session(id) == nil {
+			c.arm(id)
+			if err := c.acquire(id); !errors.Is(err, errNotOurs) {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// A round comes twelve times in a second, and looks at each shard: with ten times as many it may take ten times as long, and not a
+// hundred times.
+func TestARoundIsLinear(t *testing.T) {
+	taken := func(shards int) (bytes uint64) {
+		c := crowd(shards)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		c.round(t)
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	if few, many := taken(100), taken(1000); many > 20*few {
+		t.Errorf("a round takes %d bytes with 100 shards, and %d with 1,000", few, many)
+	}
+}
+
+func BenchmarkRound(b *testing.B) {
+	for _, shards := range []int{20, 100, 1000} {
+		c := crowd(shards)
+		b.Run(fmt.Sprint(shards, " shards"), func(b *testing.B) {
+			for range b.N {
+				c.round(b)
+			}
+		})
 	}
 }

@@ -108,10 +108,11 @@ func (l leases) FetchCheckpoint(status *partition.ShardStatus) error {
 		return checkpoint.ErrSequenceIDNotFound
 	case row.Finished:
 		status.SetCheckpoint(checkpoint.ShardEnd)
-	case row.Checkpoint == "":
+		return nil
+	}
+	status.SetCheckpoint(row.Checkpoint) // an empty one, too: a shard's end is taken back where its first commit is given up
+	if row.Checkpoint == "" {
 		return checkpoint.ErrSequenceIDNotFound
-	default:
-		status.SetCheckpoint(row.Checkpoint)
 	}
 	return nil
 }

@@ -39,9 +39,13 @@ func (c *Consumer) acquire(shard string) error {
 	c.mu.Lock()
 	armed := c.armed[shard]
 	delete(c.armed, shard)
-	v := c.view()
+	if !armed || c.draining || !c.wanted[shard] {
+		c.mu.Unlock()
+		return errNotOurs
+	}
+	v := c.view() // a shard before it in this round may have taken its time
 	at := slices.IndexFunc(c.listed, func(s protocol.Shard) bool { return s.ID == shard })
-	if !armed || c.draining || at < 0 || !v.mayTake(c.listed[at]) {
+	if at < 0 || !v.toTake()[shard] {
 		c.mu.Unlock()
 		return errNotOurs
 	}

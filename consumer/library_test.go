@@ -472,6 +472,7 @@ func TestCallsThatHangEndInTime(t *testing.T) {
 				if row != nil {
 					c.rows[onlyShard] = row
 				}
+				c.listing()
 				if err := c.acquire(onlyShard); !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("a take that hangs ends with %v", err)
 				}

@@ -21,6 +21,8 @@ type view struct {
 	leaving map[string]bool            // those of them that are about to leave: what they hold is theirs until they give it back
 	unowned func(shard string) time.Duration
 	gave    func(shard string) bool // whether I gave it back less than a failover time ago
+
+	ids map[string]bool // of what is listed; made when it is needed
 }
 
 // free tells whether nobody who lives holds the shard.
@@ -31,10 +33,18 @@ func (v *view) free(shard string) bool {
 
 // ready tells whether a shard is to be read now.
 func (v *view) ready(s protocol.Shard) bool {
-	listed := func(id string) bool {
-		return slices.ContainsFunc(v.listed, func(o protocol.Shard) bool { return o.ID == id })
+	return protocol.Ready(s, v.lists, v.leases)
+}
+
+// lists tells whether the stream has a shard.
+func (v *view) lists(id string) bool {
+	if v.ids == nil {
+		v.ids = make(map[string]bool, len(v.listed))
+		for _, s := range v.listed {
+			v.ids[s.ID] = true
+		}
 	}
-	return protocol.Ready(s, listed, v.leases)
+	return v.ids[id]
 }
 
 // sharing lists the workers that the shards are for.
@@ -90,18 +100,23 @@ func (v *view) changing() bool {
 	return len(v.mine) < total/len(held)
 }
 
-// mayTake tells whether this worker should take the shard now: it is free, and either within the fair share,
+// toTake tells which shards this worker should take now: those that are free, and either within the fair share,
 // ceil(shards / workers), or left alone by all for a failover time.
-func (v *view) mayTake(s protocol.Shard) bool {
-	if v.leaving[v.me] || v.mine[s.ID] || !v.ready(s) || !v.free(s.ID) || v.maxLeases > 0 && len(v.mine) >= v.maxLeases {
-		return false
+func (v *view) toTake() map[string]bool {
+	if v.leaving[v.me] || v.maxLeases > 0 && len(v.mine) >= v.maxLeases {
+		return nil
 	}
 	total, held := v.readable()
 	share := (total + len(held) - 1) / len(held)
-	if len(held) > 1 && v.gave(s.ID) {
-		return false
+	wanted := map[string]bool{}
+	for _, s := range v.listed {
+		switch {
+		case v.mine[s.ID] || !v.free(s.ID) || !v.ready(s) || len(held) > 1 && v.gave(s.ID):
+		case len(v.mine) < share || v.unowned(s.ID) > v.failover:
+			wanted[s.ID] = true
+		}
 	}
-	return len(v.mine) < share || v.unowned(s.ID) > v.failover
+	return wanted
 }
 
 // shouldRelease names the shard that this worker should hand over; empty for none. It is above the fair share, or

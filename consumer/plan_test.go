@@ -45,7 +45,7 @@ func (g *group) view(me string) *view {
 // step lets a worker take what it may and give back what it should; it tells whether anything changed.
 func (g *group) step(me string) bool {
 	for _, s := range g.shards {
-		if g.view(me).mayTake(s) {
+		if g.view(me).toTake()[s.ID] {
 			g.leases[s.ID] = &protocol.Lease{Shard: s.ID, Owner: me}
 			return true
 		}
@@ -130,7 +130,7 @@ func TestALeavingWorkerKeepsItsShards(t *testing.T) {
 	g.run(t, 1)
 	g.leaving["b"] = true
 	for _, s := range g.shards {
-		if g.leases[s.ID].Owner == "b" && g.view("a").mayTake(s) {
+		if g.leases[s.ID].Owner == "b" && g.view("a").toTake()[s.ID] {
 			t.Errorf("%s is taken from a worker that lives", s.ID)
 		}
 	}
@@ -194,12 +194,12 @@ func TestMoreThanTheShareOnlyWhenNobodyElseComes(t *testing.T) {
 		t.Fatalf("holds %d of 4 shards beside an idle worker, want the share of 2", n)
 	}
 	g.unowned = 11 * time.Second
-	if !g.view("me").mayTake(g.shards[3]) {
+	if !g.view("me").toTake()[g.shards[3].ID] {
 		t.Error("leaves a shard unread that nobody took for more than a failover time")
 	}
 	v := g.view("me")
 	v.maxLeases = 2
-	if v.mayTake(g.shards[3]) {
+	if v.toTake()[g.shards[3].ID] {
 		t.Error("takes more shards than it may hold at most")
 	}
 }
@@ -208,7 +208,7 @@ func TestAHandedOverShardIsNotTakenBack(t *testing.T) {
 	g := newGroup(2, "me", "other")
 	v := g.view("me")
 	v.gave = func(string) bool { return true }
-	if v.mayTake(g.shards[0]) {
+	if v.toTake()[g.shards[0].ID] {
 		t.Error("takes back at once what it gave to others")
 	}
 }
@@ -218,7 +218,7 @@ func TestARowWithoutASessionIsTakenAgain(t *testing.T) {
 	g.leases[g.shards[0].ID] = &protocol.Lease{Owner: "me"} // a take whose answer was lost
 	v := g.view("me")
 	v.mine = map[string]bool{}
-	if !v.mayTake(g.shards[0]) {
+	if !v.toTake()[g.shards[0].ID] {
 		t.Error("a shard that is ours by the table, but has no session, is left alone")
 	}
 }
