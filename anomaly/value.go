@@ -173,6 +173,19 @@ func (s *values1) numbers(f func(*float64)) {
 	s.binary.numbers(f)
 }
 
+// readState refuses a number of values that is none: it is an index until there are firstValues.
+func (d *value) readState(state []byte) error {
+	if err := d.keyed.readState(state); err != nil {
+		return err
+	}
+	for i := range d.members {
+		if n := d.members[i].state.n; n < 0 || n != math.Trunc(n) {
+			return errDamaged
+		}
+	}
+	return nil
+}
+
 func (d *value) merge(from kind) {
 	d.take(&from.(*value).keyed, func(a, b *values1) bool { return a.n > b.n })
 }
