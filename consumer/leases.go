@@ -39,16 +39,16 @@ func (c *Consumer) acquire(shard string) error {
 	c.mu.Lock()
 	armed := c.armed[shard]
 	delete(c.armed, shard)
-	if !armed || c.draining || !c.wanted[shard] {
+	if !armed || !c.wanted[shard] {
 		c.mu.Unlock()
 		return errNotOurs
 	}
 	v := c.view() // a shard before it in this round may have taken its time
-	at := slices.IndexFunc(c.listed, func(s protocol.Shard) bool { return s.ID == shard })
-	if at < 0 || !v.toTake()[shard] {
+	if !v.toTake()[shard] {
 		c.mu.Unlock()
 		return errNotOurs
 	}
+	at := slices.IndexFunc(c.listed, func(s protocol.Shard) bool { return s.ID == shard }) // only what is listed is taken
 	info, seen := c.listed[at], c.rows[shard]
 	c.mu.Unlock()
 
@@ -266,8 +266,7 @@ func (c *Consumer) tidy(ctx context.Context) error {
 		}
 	}
 	for id, l := range v.leases {
-		listed := slices.ContainsFunc(v.listed, func(s protocol.Shard) bool { return s.ID == id })
-		if listed || !l.Finished || !childrenProgressed(v, id) {
+		if v.lists(id) || !l.Finished || !childrenProgressed(v, id) {
 			continue
 		}
 		if err := c.table.remove(ctx, id, protocol.Remove(l)); errors.Is(err, protocol.ErrRefused) {
