@@ -139,9 +139,6 @@ func TestBacktestRefuses(t *testing.T) {
 
 // Records, the rows that a backfill makes of them, and what these were flagged as: all tell the same.
 func TestBacktestRecordsAndRows(t *testing.T) {
-	if testing.Short() {
-		t.Skip("one goroutine computes for seconds: it runs without -short")
-	}
 	dir := t.TempDir()
 	records, labels, rows := filepath.Join(dir, "payments.json"), filepath.Join(dir, "labels.json"), filepath.Join(dir, "rows")
 	start := time.Now().UTC().Add(-time.Hour).Format(time.RFC3339) // backfill holds times against that of the file

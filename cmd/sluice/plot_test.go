@@ -56,11 +56,17 @@ func wellFormed(t *testing.T, path string) {
 	}
 }
 
+// draws skips a test where time is short: pictures are computed for seconds, by one goroutine.
+func draws(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("pictures take seconds under the race detector; they are drawn without -short, as by the README's test command")
+	}
+}
+
 // Each series is drawn beside its copy: what is flagged is red where it lies in time, and nothing else is.
 func TestBacktestPlotsSeries(t *testing.T) {
-	if testing.Short() {
-		t.Skip("one goroutine computes for seconds: it runs without -short")
-	}
+	draws(t)
 	in, out := t.TempDir(), filepath.Join(t.TempDir(), "new")
 	hum(t, filepath.Join(in, "a", "one.csv"), 2000, map[int]string{1500: "300", 1800: "-50", 1900: "NaN"})
 	hum(t, filepath.Join(in, "two.csv"), 1000, nil)
@@ -97,9 +103,7 @@ func TestBacktestPlotsSeries(t *testing.T) {
 
 // For each detector there is a picture, in the folder that is named; and a place where none can be is told.
 func TestBacktestPlotsDetectors(t *testing.T) {
-	if testing.Short() {
-		t.Skip("one goroutine computes for seconds: it runs without -short")
-	}
+	draws(t)
 	dir := t.TempDir()
 	records, out := filepath.Join(dir, "records.json"), filepath.Join(dir, "out")
 	var text strings.Builder
@@ -220,9 +224,7 @@ func anomaliesPage(t *testing.T) string {
 
 // What docs/anomalies.md shows of its example is what the commands print and draw.
 func TestBacktestExample(t *testing.T) {
-	if testing.Short() {
-		t.Skip("one goroutine computes for seconds: it runs without -short")
-	}
+	draws(t)
 	dir := t.TempDir()
 	stdout := example(t, dir)
 	_, shown, _ := strings.Cut(anomaliesPage(t), "```text\ndrawn: ")
